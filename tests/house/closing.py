@@ -18,7 +18,9 @@ DATA_IS_ABSENT = "../shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--skips-to", metavar="FILE", help="append skipped tests and their reasons as JSON lines")
+    parser.addoption(
+        "--skips-to", metavar="FILE", help="append skipped tests and their reasons as JSON lines"
+    )
 
 
 def required_parts() -> set[str]:
