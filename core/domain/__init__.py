@@ -1,0 +1,4 @@
+"""Values that several rooms speak about: reports, findings, severities, loans.
+
+In: nothing. Out: frozen values without I/O. Tables: none. Process: none.
+"""

@@ -1,0 +1,4 @@
+"""The single row that anchors the telemetry clock.
+
+In: the setting. Out: the anchor, the greatest event time. Tables: telemetry_clock. Process: none.
+"""

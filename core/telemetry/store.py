@@ -1,0 +1,88 @@
+"""Reading reports back: for the replayer, the tracks on the map, and the latest positions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from core.clock import from_ms, to_ms
+from core.domain.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from core.db.pool import Connection
+
+REPORT_COLUMNS = (
+    "device_id, t, boot_id, seq, vehicle_id, type, received_at, fix_time, device_time, fix_valid, lat, lon, "
+    "speed_kmh, heading_deg, accuracy_m, sat, hdop, fix_source, ignition, motion, odometer_km, ext_power_v, "
+    "ext_power_ok, batt_pct, batt_v, rssi_dbm, mode, next_report_s, buffered, alarms, sha256"
+)
+
+
+def _optional_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else to_ms(moment)
+
+
+def report_from_row(row: Sequence[Any]) -> Report:
+    """Build a report from a row of ``REPORT_COLUMNS``."""
+    device_id, t, boot_id, seq, vehicle_id, kind, received_at, fix_time, device_time, *rest = row
+    *values, alarms, sha256 = rest
+    fields: list[Any] = [
+        device_id, to_ms(t), boot_id, seq, kind, to_ms(received_at), vehicle_id,
+        _optional_ms(fix_time), _optional_ms(device_time), *values, tuple(alarms), bytes(sha256),
+    ]  # fmt: skip
+    return Report(*fields)
+
+
+def reports_of_vehicle(
+    conn: Connection, vehicle_id: str, after_ms: int | None = None, until_ms: int | None = None
+) -> list[Report]:
+    """Return the dated reports of a vehicle with after_ms < t <= until_ms, in ``Report.order``."""
+    rows = conn.execute(
+        f"SELECT {REPORT_COLUMNS} FROM telemetry"
+        " WHERE vehicle_id = %s AND t > coalesce(%s, '-infinity'::timestamptz)"
+        " AND t <= coalesce(%s, 'infinity'::timestamptz)",
+        (
+            vehicle_id,
+            None if after_ms is None else from_ms(after_ms),
+            None if until_ms is None else from_ms(until_ms),
+        ),
+    ).fetchall()
+    return sorted(map(report_from_row, rows), key=lambda report: report.order)
+
+
+def undated_of_vehicle(conn: Connection, vehicle_id: str, after_ms: int | None = None) -> list[Report]:
+    """Return the undated reports judged at ``received_at`` (their ``t``), in ``Report.order``."""
+    rows = conn.execute(
+        f"SELECT {REPORT_COLUMNS} FROM telemetry_undated"
+        " WHERE vehicle_id = %s AND t > coalesce(%s, '-infinity'::timestamptz)",
+        (vehicle_id, None if after_ms is None else from_ms(after_ms)),
+    ).fetchall()
+    return sorted(map(report_from_row, rows), key=lambda report: report.order)
+
+
+def track(conn: Connection, vehicle_id: str, start: datetime, end: datetime, limit: int) -> list[Report]:
+    """Return at most ``limit`` valid fixes of a vehicle in [start, end), oldest first."""
+    rows = conn.execute(
+        f"SELECT {REPORT_COLUMNS} FROM telemetry"
+        " WHERE vehicle_id = %s AND t >= %s AND t < %s AND fix_valid AND lat IS NOT NULL"
+        " ORDER BY t, device_id, boot_id, seq LIMIT %s",
+        (vehicle_id, start, end, limit),
+    ).fetchall()
+    return list(map(report_from_row, rows))
+
+
+def watermark(conn: Connection) -> datetime | None:
+    """Return telemetry time up to which every slot has stored what the broker accepted; None: not known."""
+    row = conn.execute("SELECT min(received_until) FROM time_watermark").fetchone()
+    return row[0] if row else None
+
+
+def last_heard(conn: Connection, device_ids: Iterable[str]) -> dict[str, datetime]:
+    """Return the newest event time of each device that ever reported."""
+    rows = conn.execute(
+        "SELECT device_id, last_t FROM device_status WHERE device_id = ANY(%s) AND last_t IS NOT NULL",
+        (list(device_ids),),
+    ).fetchall()
+    return dict(rows)

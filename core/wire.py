@@ -1,0 +1,193 @@
+"""The wire schema: what one report looks like as JSON (reference/telematics.md (f)).
+
+``ReportMessage`` checks types and ranges; unknown fields are kept as ``ext``. A payload is one
+object or an array of at most 200; each element is decoded by itself, so one bad item never takes
+its neighbours with it. ``sha256`` is over the element's bytes as they stood in the payload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from core.clock import to_ms
+from core.domain.report import Report
+from core.errors import Rejected
+from core.topics import MAX_PAYLOAD_BYTES, MAX_REPORTS_PER_MESSAGE
+
+VERSION = 1
+EXT_MAX_BYTES = 2048
+
+Text = Annotated[str, msgspec.Meta(max_length=64)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Moment = datetime | Int64
+
+
+class ReportMessage(msgspec.Struct, gc=False):
+    """One report on the wire; units in names, positions in degrees of ``crs``."""
+
+    v: int
+    device_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    type: Text
+    boot_id: Int64
+    seq: Int64
+    fix_time: Moment | None = None
+    device_time: Moment | None = None
+    buffered: bool = False
+    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
+    lon: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
+    crs: Text = "wgs84"
+    fix_valid: bool | None = None
+    fix_source: Text | None = None
+    speed_kmh: Annotated[float, msgspec.Meta(ge=0, le=300)] | None = None
+    heading_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
+    accuracy_m: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    sat: Annotated[int, msgspec.Meta(ge=0, le=200)] | None = None
+    hdop: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    ignition: bool | None = None
+    motion: bool | None = None
+    odometer_km: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    ext_power_v: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+    ext_power_ok: bool | None = None
+    batt_pct: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    batt_v: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    rssi_dbm: Annotated[float, msgspec.Meta(ge=-200, le=50)] | None = None
+    alarms: Annotated[list[Text], msgspec.Meta(max_length=64)] = []
+    mode: Text | None = None
+    next_report_s: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] | None = None
+
+
+_KNOWN = frozenset(ReportMessage.__struct_fields__)
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
+_message = msgspec.json.Decoder(ReportMessage)
+_mapping = msgspec.json.Decoder(dict[str, Any])
+
+
+def split_payload(payload: bytes) -> list[bytes]:
+    """Return the bytes of each report in a payload.
+
+    Raises:
+        Rejected: too long, empty, more than 200 items, or not JSON (codes ``payload_too_large``,
+            ``payload_empty``, ``too_many_reports``, ``not_json``).
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise Rejected(
+            f"Expected at most {MAX_PAYLOAD_BYTES} bytes, was {len(payload)}", code="payload_too_large"
+        )
+    text = payload.strip()
+    if not text:
+        raise Rejected("Expected a JSON object or array, was an empty payload", code="payload_empty")
+    if not text.startswith(b"["):
+        return [text]
+    try:
+        items = [bytes(raw).strip() for raw in _raw_list.decode(text)]
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Rejected(f"Expected JSON, was not: {exc}", code="not_json") from exc
+    if len(items) > MAX_REPORTS_PER_MESSAGE:
+        raise Rejected(
+            f"Expected at most {MAX_REPORTS_PER_MESSAGE} reports in a message, was {len(items)}",
+            code="too_many_reports",
+        )
+    if not items:
+        raise Rejected("Expected at least one report, was an empty array", code="payload_empty")
+    return items
+
+
+def decode(item: bytes) -> tuple[ReportMessage, bytes | None]:
+    """Decode one report; returns it and the JSON of its unknown fields (or None).
+
+    Raises:
+        Rejected: not JSON (``not_json``), wrong version (``unknown_version``), a missing field,
+            a wrong type or a value out of range (``schema``).
+    """
+    try:
+        message = _message.decode(item)
+    except msgspec.ValidationError as exc:
+        raise Rejected(str(exc), code="schema") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise Rejected(f"Expected JSON, was not: {exc}", code="not_json") from exc
+    if message.v != VERSION:
+        raise Rejected(f"Expected v = {VERSION}, was {message.v}", code="unknown_version")
+    if message.type == "position":
+        _require_position(message)
+    return message, _unknown_fields(item)
+
+
+def _require_position(message: ReportMessage) -> None:
+    missing = [name for name in ("fix_time", "lat", "lon", "fix_valid") if getattr(message, name) is None]
+    if missing:
+        raise Rejected(f"Expected {', '.join(missing)} in a position report, was missing", code="schema")
+
+
+def _unknown_fields(item: bytes) -> bytes | None:
+    try:
+        fields = _mapping.decode(item)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise Rejected(f"Expected a JSON object, was not: {exc}", code="not_json") from exc
+    extra = {name: value for name, value in fields.items() if name not in _KNOWN}
+    if not extra:
+        return None
+    ext = msgspec.json.encode(extra)
+    if len(ext) > EXT_MAX_BYTES:
+        raise Rejected(f"Expected unknown fields of at most {EXT_MAX_BYTES} bytes", code="ext_too_large")
+    if b"\\u0000" in ext:
+        raise Rejected("Expected text without U+0000", code="schema")
+    return ext
+
+
+def moment_ms(moment: Moment | None) -> int | None:
+    """Return Unix milliseconds of a wire time (RFC 3339, naive means UTC; or epoch ms)."""
+    if moment is None or isinstance(moment, int):
+        return moment
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def fingerprint(item: bytes) -> bytes:
+    """Return the SHA-256 that tells a repeat from a conflicting second report."""
+    return hashlib.sha256(item).digest()
+
+
+def to_report(message: ReportMessage, *, received_ms: int, sha256: bytes, ext: bytes | None) -> Report:
+    """Build the domain report; ``t_ms`` is -1 when the message carries no time at all.
+
+    Positions are copied as they are: the caller converts ``crs`` to WGS-84 first.
+    """
+    fix_ms, device_ms = moment_ms(message.fix_time), moment_ms(message.device_time)
+    t_ms = fix_ms if fix_ms is not None else device_ms
+    return Report(
+        device_id=message.device_id,
+        t_ms=-1 if t_ms is None else t_ms,
+        boot_id=message.boot_id,
+        seq=message.seq,
+        type=message.type,
+        received_ms=received_ms,
+        fix_ms=fix_ms,
+        device_ms=device_ms,
+        fix_valid=bool(message.fix_valid),
+        lat=message.lat,
+        lon=message.lon,
+        speed_kmh=message.speed_kmh,
+        heading_deg=message.heading_deg,
+        accuracy_m=message.accuracy_m,
+        sat=message.sat,
+        hdop=message.hdop,
+        fix_source=message.fix_source,
+        ignition=message.ignition,
+        motion=message.motion,
+        odometer_km=message.odometer_km,
+        ext_power_v=message.ext_power_v,
+        ext_power_ok=message.ext_power_ok,
+        batt_pct=message.batt_pct,
+        batt_v=message.batt_v,
+        rssi_dbm=message.rssi_dbm,
+        mode=message.mode,
+        next_report_s=message.next_report_s,
+        buffered=message.buffered,
+        alarms=tuple(message.alarms),
+        sha256=sha256,
+        ext=ext,
+    )

@@ -1,0 +1,8 @@
+"""Reports become stays, trips, crossings and anomalies: findings, in event time.
+
+In: new reports (called by ingest inside its transaction), time marks, fences, vehicle facts.
+Out: findings (facts) and deadlines. Pure rules; the replayer mends late data, the sweeper
+turns deadlines that passed into time marks.
+Tables: fence, fence_assignment, vehicle_state, vehicle_checkpoint, replay_request, deadline, time_mark.
+Process: `python -m geofence` runs the replayer, the sweeper and the jobs.
+"""
