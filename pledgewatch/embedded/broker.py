@@ -1,0 +1,242 @@
+"""The embedded MQTT broker: Mosquitto where there is one, else aedes under Node."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import quote
+
+from core.clock import monotonic
+from core.errors import Misconfigured, Rejected, Unavailable
+from core.mqtt_passwords import mosquitto_password_hash, verify_mosquitto_password
+from pledgewatch.embedded import mosquitto, ports
+from pledgewatch.embedded.accounts import (
+    INGEST_USER,
+    Account,
+    credentials_lock,
+    read_password_file,
+    write_password_file,
+)
+from pledgewatch.embedded.identity import Identity
+from pledgewatch.embedded.pause import Pause
+from pledgewatch.embedded.probe import ACCEPTED, mqtt_connect_code
+from pledgewatch.embedded.processes import Child, log_tail, spawn, start_ticks
+from pledgewatch.embedded.state import prepare_data_dir, read_state, secret, write_state
+
+PORT_VARIABLE = "PLEDGEWATCH_MQTT_PORT"
+READY_TIMEOUT_S = 30.0
+RELOAD_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 15.0
+START_ATTEMPTS = 4
+# Both brokers print it when they begin to read the password file again.
+RELOAD_MARK = b"Reloading config"
+
+BrokerKind = Literal["mosquitto", "aedes"]
+
+
+class EmbeddedBroker:
+    """A loopback broker whose sessions, accounts, log and port live under one DATA_DIR."""
+
+    def __init__(self, data_dir: Path, port: int | None = None, *, kind: BrokerKind | None = None) -> None:
+        self._wanted_port = port or 0
+        self._data_dir = data_dir
+        self._wanted_kind = kind
+        self._child: Child | None = None
+        self._port = 0
+        self._how = "not started"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def host_url(self) -> str:
+        """Return the broker's URL without an account, for devices."""
+        return f"mqtt://{ports.LOOPBACK}:{self._port}"
+
+    @property
+    def mqtt_url(self) -> str:
+        """Return the broker's URL with the account of ingest."""
+        password = quote(secret(self._data_dir, "mqtt_ingest_password"), safe="")
+        return f"mqtt://{INGEST_USER}:{password}@{ports.LOOPBACK}:{self._port}"
+
+    @property
+    def how(self) -> str:
+        return self._how
+
+    @property
+    def log(self) -> Path:
+        return self._data_dir / "logs" / "broker.log"
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def folder(self) -> Path:
+        return self._data_dir / "broker"
+
+    def start(self) -> str:
+        """Start the broker and return its URL with the account of ingest.
+
+        Raises:
+            PortBusy: the asked-for port is taken.
+            Misconfigured: no broker program can be had.
+            Unavailable: it did not start; quotes its log.
+        """
+        if self.running:
+            return self.mqtt_url
+        self._data_dir = prepare_data_dir(self._data_dir)
+        self.folder.mkdir(exist_ok=True, mode=0o700)
+        identity = mosquitto.choose_broker_identity(self.folder)
+        known = read_password_file(self.folder / "passwords")
+        self._write_accounts([account for account in known if account[0] != INGEST_USER], identity)
+        remembered = int(read_state(self._data_dir / "broker.json").get("port", 0))
+        for _ in range(START_ATTEMPTS):
+            self._port = ports.choose("MQTT broker", self._wanted_port, remembered, PORT_VARIABLE)
+            self._child = self._launch(identity)
+            if self._became_ready(self._child):
+                self._remember(self._child, identity)
+                return self.mqtt_url
+            if ports.is_free(self._port):
+                raise Unavailable(
+                    f"The MQTT broker did not start; the end of {self.log}:\n{log_tail(self.log)}",
+                    code="broker_start_failed",
+                )
+            remembered = 0  # lost the race for a free port; take another
+        raise Unavailable(
+            f"The MQTT broker found no free port in {START_ATTEMPTS} attempts; see {self.log}",
+            code="broker_start_failed",
+        )
+
+    def stop(self) -> None:
+        """Stop the broker, which saves its sessions first; safe to call twice."""
+        if self._child is not None:
+            self._child.stop(STOP_TIMEOUT_S)
+            self._child = None
+
+    def reload_credentials(self, accounts: Iterable[Account]) -> None:
+        """Make exactly these `(username, hash)` accounts, and ingest's own, valid at once."""
+        fixed = list(accounts)
+        sync_credentials(self._data_dir, lambda: fixed)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _write_accounts(self, accounts: list[Account], identity: Identity) -> None:
+        with credentials_lock(self.folder):
+            write_password_file(
+                self.folder / "passwords", _with_ingest(self._data_dir, accounts), identity.owner()
+            )
+
+    def _remember(self, child: Child, identity: Identity) -> None:
+        write_state(
+            self._data_dir / "broker.json",
+            port=self._port,
+            pid=child.pid,
+            start_ticks=start_ticks(child.pid),
+            log=str(self.log),
+            owner=identity.owner(),
+        )
+
+    def _launch(self, identity: Identity) -> Child:
+        program = mosquitto.find_mosquitto()
+        if program is None:
+            raise Misconfigured("MQTT broker: expected `mosquitto` on the PATH", code="broker_not_found")
+        conf = mosquitto.render(self.folder, self._port, identity)
+        self._how = f"Mosquitto {mosquitto.mosquitto_version(program)}, on the PATH, {identity.describe()}"
+        return spawn(
+            "broker",
+            [str(program), "-c", str(conf)],
+            log=self.log,
+            identity=identity,
+            cwd=self.folder,
+            stop_signal=signal.SIGTERM,
+        )
+
+    def _became_ready(self, child: Child) -> bool:
+        deadline = monotonic() + READY_TIMEOUT_S
+        pause = Pause()
+        password = secret(self._data_dir, "mqtt_ingest_password")
+        while child.running and monotonic() < deadline:
+            if mqtt_connect_code(ports.LOOPBACK, self._port, INGEST_USER, password) == ACCEPTED:
+                return child.running
+            pause()
+        child.stop()
+        return False
+
+
+def sync_credentials(data_dir: Path, load_accounts: Callable[[], Iterable[Account]]) -> bool:
+    """Rewrite the password file of the broker on a DATA_DIR and have it read again.
+
+    Works from any process of the same user. `load_accounts` runs under the file's lock, so that two
+    commands at once cannot end with the older list. Returns whether a broker runs and has taken it.
+
+    Raises:
+        Unavailable: the broker runs but did not read the file in time.
+    """
+    folder = data_dir.resolve() / "broker"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with credentials_lock(folder):
+        state = read_state(data_dir / "broker.json")
+        owner = state.get("owner")
+        write_password_file(
+            folder / "passwords",
+            _with_ingest(data_dir.resolve(), list(load_accounts())),
+            (int(owner[0]), int(owner[1])) if owner else None,
+        )
+        return _signal_reload(state)
+
+
+def _signal_reload(state: dict[str, object]) -> bool:
+    pid = state.get("pid")
+    if not isinstance(pid, int) or start_ticks(pid) is None or start_ticks(pid) != state.get("start_ticks"):
+        return False
+    log = Path(str(state["log"]))
+    seen = log.stat().st_size
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGHUP)
+    deadline = monotonic() + RELOAD_TIMEOUT_S
+    pause = Pause()
+    while monotonic() < deadline:
+        with log.open("rb") as handle:
+            handle.seek(seen)
+            # The broker has one thread: whatever connects after this line meets the new file.
+            if RELOAD_MARK in handle.read():
+                return True
+        if start_ticks(pid) != state.get("start_ticks"):
+            return False
+        pause()
+    raise Unavailable(
+        f"The MQTT broker (process {pid}) did not read its password file within {RELOAD_TIMEOUT_S:.0f} s; "
+        f"see {log}",
+        code="broker_reload_failed",
+    )
+
+
+def _with_ingest(data_dir: Path, accounts: list[Account]) -> list[Account]:
+    """Put ingest's own account first; a device cannot take its name."""
+    password = secret(data_dir, "mqtt_ingest_password")
+    kept = dict(read_password_file(data_dir / "broker" / "passwords")).get(INGEST_USER, "")
+    own = kept if verify_mosquitto_password(password, kept) else mosquitto_password_hash(password)
+    if any(username == INGEST_USER for username, _ in accounts):
+        raise Rejected(
+            f"Broker user {INGEST_USER}: expected another name, this one is reserved",
+            code="reserved_broker_user",
+        )
+    return [(INGEST_USER, own), *accounts]

@@ -1,0 +1,5 @@
+"""Fixtures live in files named tests/fix_*.py; add yours to the list."""
+
+pytest_plugins = [
+    "tests.fix_stack",
+]
