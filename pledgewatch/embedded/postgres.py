@@ -18,7 +18,7 @@ from pledgewatch.embedded import pgcluster, ports, store
 from pledgewatch.embedded.identity import Identity, choose_identity
 from pledgewatch.embedded.pause import Pause
 from pledgewatch.embedded.pgbinaries import PostgresBinaries, find_postgres
-from pledgewatch.embedded.processes import Child, log_tail, spawn
+from pledgewatch.embedded.processes import Child, log_tail, spawn, start_ticks
 from pledgewatch.embedded.state import prepare_data_dir, read_state, secret, write_state
 
 DATABASE = "pledgewatch"
@@ -116,7 +116,12 @@ class EmbeddedPostgres:
         self._dsn = _url(password, port, DATABASE)
         self._await_ready(self._child, _url(password, port, "postgres"))
         write_state(
-            data_dir / "postgres.json", port=port, pid=self.pid, home=str(home.root), version=self.pg_version
+            data_dir / "postgres.json",
+            port=port,
+            pid=self._child.pid,
+            start_ticks=start_ticks(self._child.pid),
+            home=str(home.root),
+            version=self.pg_version,
         )
         return self._dsn
 
@@ -196,6 +201,11 @@ class EmbeddedPostgres:
 
 def _url(password: str, port: int, database: str) -> str:
     return f"postgresql://{pgcluster.ROLE}:{quote(password, safe='')}@{ports.LOOPBACK}:{port}/{database}"
+
+
+def database_url_of(data_dir: Path, port: int) -> str:
+    """Return the URL of the embedded server on a DATA_DIR whose port is known."""
+    return _url(secret(data_dir, "postgres_password"), port, DATABASE)
 
 
 def _early_death(child: Child, home: pgcluster.Home, log_from: int) -> str | None:
