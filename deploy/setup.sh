@@ -90,7 +90,7 @@ install_python_parts() {
 
 find_node() {
     # npm of the machine if its node is young enough, else the one that came as a Python wheel.
-    if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 18)' 2>/dev/null; then
+    if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null; then
         return
     fi
     local bin
