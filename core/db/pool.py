@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import psycopg
+from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-Connection = psycopg.Connection["TupleRow"]
+Connection = psycopg.Connection[TupleRow]
 
 CONNECT_TIMEOUT_S = 5
 """A database that does not answer the handshake within this is treated as down, and retried."""
