@@ -20,8 +20,12 @@ RUN_AT_ONCE = re.compile(
 CONNECTION_NAMES = {"conn", "connection", "cur", "cursor", "tx"}
 
 
+def is_store(path: str) -> bool:
+    return path.endswith("/store.py") or "/store/" in path
+
+
 def may_hold_sql(path: str) -> bool:
-    return path.endswith("/store.py") or "/store/" in path or path.startswith("core/db/")
+    return is_store(path) or path.startswith("core/db/")
 
 
 def opening(node: ast.AST) -> str:
@@ -57,7 +61,7 @@ def holds_sql(source: Source) -> Iterator[str]:
 
 
 def ends_transactions(source: Source) -> Iterator[str]:
-    if not source.path.endswith("/store.py"):
+    if not is_store(source.path):
         return
     for node in source.nodes():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -70,7 +74,7 @@ def ends_transactions(source: Source) -> Iterator[str]:
 
 
 def takes_no_connection(source: Source) -> Iterator[str]:
-    if not source.path.endswith("/store.py"):
+    if not is_store(source.path):
         return
     for function in source.tree.body:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
