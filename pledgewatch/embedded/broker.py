@@ -14,7 +14,7 @@ from urllib.parse import quote
 from core.clock import monotonic
 from core.errors import Misconfigured, Rejected, Unavailable
 from core.mqtt_passwords import mosquitto_password_hash, verify_mosquitto_password
-from pledgewatch.embedded import mosquitto, ports
+from pledgewatch.embedded import mosquitto, node, ports
 from pledgewatch.embedded.accounts import (
     INGEST_USER,
     Account,
@@ -26,7 +26,7 @@ from pledgewatch.embedded.identity import Identity
 from pledgewatch.embedded.pause import Pause
 from pledgewatch.embedded.probe import ACCEPTED, mqtt_connect_code
 from pledgewatch.embedded.processes import Child, log_tail, spawn, start_ticks
-from pledgewatch.embedded.state import prepare_data_dir, read_state, secret, write_state
+from pledgewatch.embedded.state import prepare_data_dir, read_state, secret, write_private, write_state
 
 PORT_VARIABLE = "PLEDGEWATCH_MQTT_PORT"
 READY_TIMEOUT_S = 30.0
@@ -49,6 +49,7 @@ class EmbeddedBroker:
         self._child: Child | None = None
         self._port = 0
         self._how = "not started"
+        self._kind: BrokerKind | None = kind
 
     @property
     def port(self) -> int:
@@ -64,6 +65,11 @@ class EmbeddedBroker:
         """Return the broker's URL with the account of ingest."""
         password = quote(secret(self._data_dir, "mqtt_ingest_password"), safe="")
         return f"mqtt://{INGEST_USER}:{password}@{ports.LOOPBACK}:{self._port}"
+
+    @property
+    def kind(self) -> BrokerKind | None:
+        """Return which broker runs; None before the first start."""
+        return self._kind
 
     @property
     def how(self) -> str:
@@ -97,15 +103,22 @@ class EmbeddedBroker:
             return self.mqtt_url
         self._data_dir = prepare_data_dir(self._data_dir)
         self.folder.mkdir(exist_ok=True, mode=0o700)
-        identity = mosquitto.choose_broker_identity(self.folder)
+        kind = self._wanted_kind or ("mosquitto" if mosquitto.find_mosquitto() else "aedes")
+        if kind == "mosquitto":
+            identity = mosquitto.choose_broker_identity(self.folder)
+        else:
+            identity = Identity("direct")
+        self._kind = kind
         known = read_password_file(self.folder / "passwords")
         self._write_accounts([account for account in known if account[0] != INGEST_USER], identity)
         remembered = int(read_state(self._data_dir / "broker.json").get("port", 0))
         for _ in range(START_ATTEMPTS):
             self._port = ports.choose("MQTT broker", self._wanted_port, remembered, PORT_VARIABLE)
-            self._child = self._launch(identity)
+            self._child = self._launch(kind, identity)
             if self._became_ready(self._child):
                 self._remember(self._child, identity)
+                # A restart after a crash must come back where the others look for it.
+                self._wanted_port = self._port
                 return self.mqtt_url
             if ports.is_free(self._port):
                 raise Unavailable(
@@ -154,20 +167,38 @@ class EmbeddedBroker:
             owner=identity.owner(),
         )
 
-    def _launch(self, identity: Identity) -> Child:
-        program = mosquitto.find_mosquitto()
-        if program is None:
-            raise Misconfigured("MQTT broker: expected `mosquitto` on the PATH", code="broker_not_found")
-        conf = mosquitto.render(self.folder, self._port, identity)
-        self._how = f"Mosquitto {mosquitto.mosquitto_version(program)}, on the PATH, {identity.describe()}"
+    def _launch(self, kind: BrokerKind, identity: Identity) -> Child:
+        if kind == "mosquitto":
+            command, how = self._mosquitto(identity)
+        else:
+            command, how = self._aedes()
+        self._how = f"{how}, {identity.describe()}"
         return spawn(
             "broker",
-            [str(program), "-c", str(conf)],
+            command,
             log=self.log,
             identity=identity,
             cwd=self.folder,
             stop_signal=signal.SIGTERM,
         )
+
+    def _mosquitto(self, identity: Identity) -> tuple[list[str], str]:
+        program = mosquitto.find_mosquitto()
+        if program is None:
+            raise _no_broker("mosquitto is not on the PATH")
+        conf = mosquitto.render(self.folder, self._port, identity)
+        version = mosquitto.mosquitto_version(program)
+        return [str(program), "-c", str(conf)], f"Mosquitto {version}, on the PATH"
+
+    def _aedes(self) -> tuple[list[str], str]:
+        found, version = node.find_node(), node.aedes_version()
+        if found is None:
+            raise _no_broker(f"neither mosquitto nor Node {node.OLDEST_MAJOR} or later was found")
+        if version is None:
+            raise _no_broker("mosquitto is not on the PATH and aedes is not in node_modules")
+        write_private(self.folder / "acl", (mosquitto.DEPLOY / "acl").read_text(encoding="utf-8"))
+        how = f"aedes {version} (memory only) under Node {found.version}, {found.origin}"
+        return node.aedes_command(found, self._port, self.folder), how
 
     def _became_ready(self, child: Child) -> bool:
         deadline = monotonic() + READY_TIMEOUT_S
@@ -179,6 +210,14 @@ class EmbeddedBroker:
             pause()
         child.stop()
         return False
+
+
+def _no_broker(why: str) -> Misconfigured:
+    return Misconfigured(
+        f"MQTT broker: {why}. Run `make setup` (it installs aedes), install mosquitto, or set "
+        "PLEDGEWATCH_MQTT_URL.",
+        code="broker_not_found",
+    )
 
 
 def sync_credentials(data_dir: Path, load_accounts: Callable[[], Iterable[Account]]) -> bool:

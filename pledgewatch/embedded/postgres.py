@@ -115,6 +115,8 @@ class EmbeddedPostgres:
         self._child, port = self._launch(data_dir, home, binaries)
         self._dsn = _url(password, port, DATABASE)
         self._await_ready(self._child, _url(password, port, "postgres"))
+        # A restart after a crash must come back where the others look for it.
+        self._wanted_port = port
         write_state(
             data_dir / "postgres.json",
             port=port,

@@ -27,6 +27,7 @@ from pledgewatch.embedded.postgres import EmbeddedPostgres, database_url_of
 from pledgewatch.embedded.processes import is_alive, start_ticks
 from pledgewatch.embedded.state import prepare_data_dir, read_state, secret
 
+OWN_TIMEOUT_S = 30.0  # a short command may be about to end
 JOIN_TIMEOUT_S = 120.0  # the owner may be in its first initdb, or in crash recovery
 
 
@@ -83,8 +84,12 @@ class Part:
         with self._lock:
             prepare_data_dir(self._data_dir)
             self._lease = self._lease or Lease(self._data_dir, self.name)
-            if not self._lease.try_own():
-                raise already_running(self._data_dir, self._lease.owner_pid())
+            deadline = monotonic() + OWN_TIMEOUT_S
+            pause = Pause()
+            while not self._lease.try_own():
+                if monotonic() > deadline:
+                    raise already_running(self._data_dir, self._lease.owner_pid())
+                pause()
 
     def close(self, *, wait_for_users: bool) -> None:
         """Leave the part; the owner stops it once nobody uses it (at once unless asked to wait)."""
