@@ -1,0 +1,4 @@
+"""Devices, their broker passwords, and which vehicle each was in over time.
+
+Tables: device, device_binding. Process: none.
+"""

@@ -1,0 +1,4 @@
+"""Pledgors and borrowers under pseudonyms.
+
+Tables: party. Process: none.
+"""
