@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.db.pool import Connection
     from core.settings import Settings
 
-IDLE_WAIT_S = 0.2
+IDLE_WAIT_S = 0.1
 """How long to wait when the log is read to its end; bounds finding-to-alert delay."""
 RETRY_WAIT_S = 1.0
 
