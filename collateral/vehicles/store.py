@@ -78,3 +78,12 @@ def set_custody(conn: Connection, vehicle_id: str, custody: str) -> bool:
         {"custody": custody, "vehicle_id": vehicle_id},
     )
     return done.rowcount == 1
+
+
+def insert_bare(conn: Connection, vehicle_ids: Sequence[str]) -> int:
+    """Register vehicles of which nothing but the id is known; returns how many were new."""
+    done = conn.execute(
+        "INSERT INTO vehicle (vehicle_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+        (list(vehicle_ids),),
+    )
+    return done.rowcount
