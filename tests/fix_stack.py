@@ -68,7 +68,9 @@ def missing(part: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-def eventually(ask: Callable[[], Answer], *, within_s: float = 15.0, what: str = "the condition") -> Answer:
+def eventually(
+    ask: Callable[[], Answer | None], *, within_s: float = 15.0, what: str = "the condition"
+) -> Answer:
     """Ask until the answer is true-ish, and return it; fail with the last answer at the deadline."""
     deadline = monotonic() + within_s
     pause = Pause()

@@ -45,7 +45,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
 
 def ask(dsn: str, question: str) -> str:
     with psycopg.connect(dsn) as connection:
-        row = connection.execute(question).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(question).fetchone()
     assert row is not None
     return str(row[0])
 
