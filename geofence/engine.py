@@ -1,0 +1,202 @@
+"""The engine: (state, reports and time marks) -> (state, findings). Pure: no I/O, no clock.
+
+One vehicle's inputs go through in event order; the fence lookups of a whole batch are one
+vectorised question. Wherever the inputs are cut into calls, findings and final state are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from core.domain.finding import Finding
+from core.domain.report import Report
+from geofence.domain import Deadline, MarkKind, TimeMark, VehicleFacts
+from geofence.index import Context, FenceIndex, Hits
+from geofence.passes import reach_box, reach_m
+from geofence.quality import usable_fix
+from geofence.rules import risk_place
+from geofence.rules.silence import expected_gap_s, silence_limits_s
+from geofence.state import Fix, VehicleState, from_bytes, initial_state, to_bytes
+from geofence.work import Sight, Work, bound_devices
+
+Input = Report | TimeMark
+Item = tuple[VehicleState, Sequence[Input], VehicleFacts]
+
+__all__ = [
+    "Advance",
+    "Context",
+    "FenceIndex",
+    "advance",
+    "advance_many",
+    "deadlines",
+    "from_bytes",
+    "initial_state",
+    "input_order",
+    "is_late",
+    "is_undated",
+    "to_bytes",
+]
+
+_MARK_ORDER = {MarkKind.SILENCE: 0, MarkKind.DWELL: 1}
+
+
+class Advance(NamedTuple):
+    """What a call did to one vehicle."""
+
+    state: VehicleState
+    findings: list[Finding]
+
+
+def input_order(item: Input) -> tuple[int, int, str, int, int, int]:
+    """Return the sort key of reports and marks; a mark comes after the reports of its millisecond."""
+    if isinstance(item, Report):
+        return (item.t_ms, 0, item.device_id, item.boot_id, item.seq, 0)
+    return (item.due_ms, 1, item.device_id, _MARK_ORDER[item.kind], item.since_ms, item.level)
+
+
+def is_undated(report: Report) -> bool:
+    """Return whether a report came without a plausible time and is judged at its receipt, alarms only."""
+    t_ms = report.t_ms
+    return (
+        report.type == "alarm"
+        and t_ms == report.received_ms
+        and t_ms not in (report.fix_ms, report.device_ms)
+    )
+
+
+def is_late(state: VehicleState, item: Input) -> bool:
+    """Return whether the state has already gone past an input: it needs a replay from a checkpoint."""
+    if isinstance(item, Report) and is_undated(item):
+        return False
+    return input_order(item) <= state.last
+
+
+def advance(state: VehicleState, inputs: Sequence[Input], facts: VehicleFacts, context: Context) -> Advance:
+    """Take one vehicle's inputs, in event order; repeats and inputs out of order are passed over."""
+    return advance_many([(state, inputs, facts)], context)[0]
+
+
+def advance_many(items: Sequence[Item], context: Context) -> list[Advance]:
+    """Take the inputs of many vehicles with one fence lookup for all of them."""
+    sights = _look(items, context)
+    results = []
+    for (state, inputs, facts), seen in zip(items, sights, strict=True):
+        work = Work(state, facts, context)
+        for item, sight in zip(inputs, seen, strict=True):
+            if isinstance(item, Report) and is_undated(item):
+                work.take_undated(item)
+                continue
+            key = input_order(item)
+            if key <= work.last:
+                continue
+            work.last = key
+            if isinstance(item, Report):
+                work.take_report(item, sight)
+            else:
+                work.take_mark(item)
+        results.append(Advance(work.state(), work.findings))
+    return results
+
+
+def deadlines(state: VehicleState, facts: VehicleFacts, context: Context) -> list[Deadline]:
+    """Return what must be armed now; at most one deadline per (device, kind)."""
+    found = []
+    limits, parked = context.thresholds, state.motion.phase in {"parked", "departing"}
+    for device_id, device in state.devices.items():
+        bound = bound_devices(facts, device_id)
+        if bound is None or device.contact_ms < 0:
+            continue
+        since_ms = device.contact_ms
+        if bound.removed_ms is not None and bound.removed_ms <= since_ms:
+            continue
+        waits = silence_limits_s(device, bound, limits.offline, parked=parked)
+        level = 1 if device.offline is None else device.offline.level + 1
+        due_ms = since_ms + waits[level - 1] * 1000 if level <= len(waits) else None
+        pending = (device.power is not None and device.power.raised_ms is None) or (
+            device.removed is not None and device.removed.raised_ms is None
+        )
+        if pending and device.offline is None:
+            # A cut or removal reported once: the next expected report decides.
+            gap_s = expected_gap_s(device, bound, parked=parked) + limits.power.report_grace_s
+            early_ms = since_ms + max(limits.power.debounce_s, gap_s) * 1000
+            if not device.asked_ms >= since_ms and (due_ms is None or early_ms < due_ms):
+                level, due_ms = 0, early_ms
+        if due_ms is not None:
+            found.append(
+                Deadline(
+                    device_id=device_id, kind=MarkKind.SILENCE, since_ms=since_ms, due_ms=due_ms, level=level
+                )
+            )
+    dwell = _dwell_deadline(state, context)
+    return found if dwell is None else [*found, dwell]
+
+
+def _dwell_deadline(state: VehicleState, context: Context) -> Deadline | None:
+    stay = state.motion.stay
+    if stay is None or state.motion.phase != "parked":
+        return None
+    due: list[tuple[int, int]] = []
+    for fence_id in state.stay_fences:
+        number = context.fences.active(fence_id, state.last_ms)
+        visit = state.risk.get(fence_id)
+        if number is None:
+            continue
+        fence = context.fences.fences[number]
+        moment = risk_place.raise_at_ms(visit, stay.start_ms, fence, context.thresholds.risk_place)
+        if moment is not None:
+            due.append((moment, 1 if visit is None or visit.raised_ms is None else 2))
+    if not due:
+        return None
+    due_ms, level = min(due)
+    return Deadline(kind=MarkKind.DWELL, since_ms=state.last_ms, due_ms=due_ms, level=level)
+
+
+def _look(items: Sequence[Item], context: Context) -> list[list[Sight | None]]:
+    """Screen the fixes of a batch and ask the index about all of them at once."""
+    quality, crossing = context.thresholds.quality, context.thresholds.crossing
+    sights: list[list[Sight | None]] = []
+    fixes: list[Fix] = []
+    places: list[Sight] = []
+    own: list[tuple[int, int]] = []
+    chords: list[tuple[Sight, Fix, float]] = []
+    index = context.fences
+    for state, inputs, facts in items:
+        named = (*facts.region_fence_ids, *facts.yard_fence_ids)
+        row: list[Sight | None] = []
+        before = state.fix
+        for item in inputs:
+            fix = (
+                usable_fix(item, quality, crossing)
+                if isinstance(item, Report) and not is_undated(item)
+                else None
+            )
+            if fix is None:
+                row.append(None)
+                continue
+            sight = Sight(fix, before)
+            for fence_id in named:
+                number = index.active(fence_id, fix.t_ms)
+                if number is not None and index.fences[number].scope == "vehicle":
+                    own.append((len(fixes), number))
+            if before is not None and index.has_shared:
+                reach = reach_m(before, fix, crossing)
+                if reach is not None:
+                    chords.append((sight, before, reach))
+            fixes.append(fix)
+            places.append(sight)
+            row.append(sight)
+            before = fix
+        sights.append(row)
+    if fixes and index.fences:
+        lons, lats = np.array([f.lon for f in fixes]), np.array([f.lat for f in fixes])
+        hits: list[Hits] = index.locate(lons, lats, own)
+        for sight, found in zip(places, hits, strict=True):
+            sight.hits = found
+    if chords:
+        boxes = np.array([reach_box(before, sight.fix, reach) for sight, before, reach in chords])
+        for (sight, _, reach), touched in zip(chords, index.boxes_touched(*boxes.T), strict=True):
+            sight.reach, sight.candidates = reach, touched
+    return sights
