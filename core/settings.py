@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     contacts_key: SecretStr | None = Field(default=None, description="Fernet key for contact numbers.")
     market_sources: str = ""
     ingest_slots: int = Field(default=1, ge=1, le=64)
+    ingest_metrics_port: int = Field(default=0, ge=0, le=65_535, description="Loopback; 0: no metrics.")
     log_json: bool = False
     test_database_url: str | None = None
     require: str = ""

@@ -2,4 +2,5 @@
 
 pytest_plugins = [
     "tests.fix_stack",
+    "tests.fix_ingest",
 ]

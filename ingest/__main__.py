@@ -1,0 +1,52 @@
+"""`python -m ingest`: serve the slots of the broker that are free, until SIGTERM."""
+
+from __future__ import annotations
+
+import sys
+
+from prometheus_client import start_http_server
+
+from core.clock import Clock
+from core.errors import Misconfigured
+from core.logging import configure_logging
+from core.settings import Settings, load_settings
+from geofence.writer import RuleWriter
+from ingest.supervisor import Supervisor
+
+
+def main() -> int:
+    """Run the process; returns its exit code."""
+    settings = load_settings()
+    configure_logging("ingest", json=settings.log_json)
+    try:
+        supervisor = build(settings)
+    except Misconfigured as exc:
+        print(f"ingest: {exc.message} [{exc.code}]", file=sys.stderr)
+        return 2
+    if settings.ingest_metrics_port:
+        start_http_server(settings.ingest_metrics_port, addr="127.0.0.1")
+    supervisor.obey_signals()
+    supervisor.run()
+    return 0
+
+
+def build(settings: Settings) -> Supervisor:
+    """Wire the process.
+
+    Raises:
+        Misconfigured: a URL is missing.
+    """
+    for name, value in (("DATABASE_URL", settings.database_url), ("MQTT_URL", settings.mqtt_url)):
+        if value is None:
+            raise Misconfigured(f"PLEDGEWATCH_{name}: expected a URL, was not set", code="url_missing")
+    assert settings.database_url is not None  # noqa: S101 - checked above, by name
+    assert settings.mqtt_url is not None  # noqa: S101
+
+    def rules(clock: Clock) -> RuleWriter:
+        return RuleWriter(timezone=settings.timezone)
+
+    return Supervisor(settings.database_url, settings.mqtt_url, settings, rules)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

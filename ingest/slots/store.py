@@ -1,0 +1,108 @@
+"""SQL of slot leases. All times are the database's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingest.slots.lease import LEASE_S, Lease
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from core.db.pool import Connection
+
+
+class SlotFigures(NamedTuple):
+    """What a worker reports about its slot with every renewal."""
+
+    oldest_unacked_s: float = 0.0
+    window_used: int = 0
+    connections: int = 0
+    rejects: int = 0
+    retries: int = 0
+
+
+def lease_free_slot(conn: Connection, slots: int, owner: str) -> Lease | None:
+    """Take the lowest slot that nobody holds; None when all are held."""
+    conn.execute(
+        "INSERT INTO ingest_slot (slot) SELECT generate_series(0, %s) ON CONFLICT DO NOTHING", (slots - 1,)
+    )
+    row = conn.execute(
+        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s,"
+        " leased_until = clock_timestamp() + make_interval(secs => %s),"
+        # An owner that released leaves NULL; one that is still written here died or lost its database.
+        " unclean_ends = CASE WHEN mine.owner IS NULL THEN 0 ELSE mine.unclean_ends + 1 END"
+        " WHERE slot = (SELECT slot FROM ingest_slot WHERE slot < %s"
+        "   AND (owner IS NULL OR leased_until < clock_timestamp())"
+        "   ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        " RETURNING slot, epoch, session_made, unclean_ends",
+        (owner, LEASE_S, slots),
+    ).fetchone()
+    return Lease(*row) if row else None
+
+
+def hold(conn: Connection, lease: Lease) -> bool:
+    """Lock the lease for this transaction; false when a newer epoch exists.
+
+    The first statement of every batch: a worker that lost its slot while it was busy cannot commit.
+    """
+    row = conn.execute(
+        "SELECT 1 FROM ingest_slot WHERE slot = %s AND epoch = %s FOR SHARE", (lease.slot, lease.epoch)
+    ).fetchone()
+    return row is not None
+
+
+def renew(conn: Connection, lease: Lease, figures: SlotFigures) -> bool:
+    """Hold the slot for another while; false when it is not ours any more."""
+    row = conn.execute(
+        "UPDATE ingest_slot SET leased_until = clock_timestamp() + make_interval(secs => %s),"
+        " seen_at = clock_timestamp(), oldest_unacked_s = %s, window_used = %s, connections = %s,"
+        " rejects = %s, retries = %s"
+        " WHERE slot = %s AND epoch = %s RETURNING slot",
+        (LEASE_S, *figures, lease.slot, lease.epoch),
+    ).fetchone()
+    return row is not None
+
+
+def release(conn: Connection, lease: Lease) -> None:
+    """Give the slot back at once."""
+    conn.execute(
+        "UPDATE ingest_slot SET owner = NULL, leased_until = '-infinity', unclean_ends = 0,"
+        " oldest_unacked_s = 0, window_used = 0 WHERE slot = %s AND epoch = %s",
+        (lease.slot, lease.epoch),
+    )
+
+
+def note_session(conn: Connection, lease: Lease, *, present: bool) -> None:
+    """Record that the broker has our session, and whether it had it before."""
+    conn.execute(
+        "UPDATE ingest_slot SET session_made = true, session_present = %s, connected_at = clock_timestamp()"
+        " WHERE slot = %s AND epoch = %s",
+        (present, lease.slot, lease.epoch),
+    )
+
+
+def forget_unclean_ends(conn: Connection, lease: Lease) -> None:
+    """A batch has gone through the rules: earlier deaths were not their fault, or it is mended."""
+    conn.execute("UPDATE ingest_slot SET unclean_ends = 0 WHERE slot = %s", (lease.slot,))
+
+
+def heard_in_slot(conn: Connection, slot: int, slots: int, since: datetime) -> list[tuple[str, datetime]]:
+    """Return the devices of a slot received since a moment of telemetry time, with that moment."""
+    return [
+        (device_id, last_received)
+        for device_id, last_received in conn.execute(
+            "SELECT device_id, last_received FROM device_status JOIN device USING (device_id)"
+            " WHERE device.shard %% %s = %s AND last_received > %s",
+            (slots, slot, since),
+        ).fetchall()
+    ]
+
+
+def greatest_event_time(conn: Connection, slot: int, slots: int) -> datetime | None:
+    """Return the newest event time stored of any device of the slot."""
+    row = conn.execute(
+        "SELECT max(last_t) FROM device_status JOIN device USING (device_id) WHERE device.shard %% %s = %s",
+        (slots, slot),
+    ).fetchone()
+    return row[0] if row else None

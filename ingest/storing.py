@@ -1,0 +1,340 @@
+"""The stages inside the transaction: bind, write, rules, ledger.
+
+They work on an ``Attempt``, which is thrown away when its transaction fails; the prepared batch
+stays as it was, so a retry begins where the last one did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import psycopg
+import structlog
+
+from core.clock import DataClock, from_ms, to_ms
+from core.telemetry.clock_row.store import advance_data_clock
+from core.telemetry.partitions import DAY_MS
+from core.telemetry.writing import store as telemetry
+from geofence.inputs import judged_undated
+from ingest import reasons, store
+from ingest.domain import Batch, Counts, Item, Refusal, StatusChange, refusal
+from ingest.faults import Fault, classify
+from ingest.slots import store as slot_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from core.clock import Clock
+    from core.db.pool import Connection
+    from core.domain.report import Report
+    from core.telemetry.partitions import Partitions
+    from ingest.bindings import BindingCache
+    from ingest.slots.lease import Lease
+
+_log = structlog.get_logger("ingest")
+
+Key = tuple[str, int, int, int]
+
+
+class Rules(Protocol):
+    """The rule engine as ingest calls it (geofence.writer.RuleWriter)."""
+
+    def apply(self, conn: Connection, reports: list[Report], *, now_ms: int) -> object:
+        """Judge new reports inside the caller's transaction."""
+        ...
+
+    def committed(self) -> None:
+        """The transaction of the last ``apply`` is durable."""
+        ...
+
+    def rolled_back(self) -> None:
+        """The work of the last ``apply`` never happened."""
+        ...
+
+
+class DaysMissing(Exception):
+    """Reports fall on days that have no partition yet; they are made in a transaction of their own."""
+
+    def __init__(self, days: set[date]) -> None:
+        super().__init__(f"{len(days)} days without a partition")
+        self.days = days
+
+
+@dataclass(slots=True)
+class Tools:
+    """What the stages of one slot (or of a replay) work with."""
+
+    clock: Clock
+    bindings: BindingCache
+    partitions: Partitions
+    rules: Rules | None
+    source: str = "mqtt"
+    lease: Lease | None = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at committing a batch."""
+
+    batch: Batch
+    tools: Tools
+    conn: Connection
+    closed_days: frozenset[date] = frozenset()
+    days_are_certain: bool = False
+    use_rules: bool = True
+    counts: Counts = field(default_factory=Counts)
+    items: list[Item] = field(default_factory=list)
+    statuses: list[StatusChange] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    fresh: list[Item] = field(default_factory=list)
+    conflicts: set[Key] = field(default_factory=set)
+    judged: bool = False
+
+    @property
+    def slot(self) -> int | None:
+        return self.tools.lease.slot if self.tools.lease else None
+
+
+def bind(attempt: Attempt) -> None:
+    """Refuse senders we do not know, and find the vehicle the device was in at the report's time."""
+    batch = attempt.batch
+    bindings = attempt.tools.bindings.current(attempt.conn)
+    attempt.refusals = list(batch.refusals)
+    for status in batch.statuses:
+        reason = _stranger(bindings.device(status.device_id))
+        if reason is None:
+            attempt.statuses.append(status)
+        else:
+            attempt.refusals.append(refusal(status, reason, _WHY[reason]))
+    vehicle_at = bindings.vehicle_at
+    for item in batch.items:
+        reason = _stranger(bindings.device(item.device_id))
+        if reason is not None:
+            attempt.refusals.append(refusal(item, reason, _WHY[reason]))
+            continue
+        report = item.known
+        vehicle_id = vehicle_at(report.device_id, report.t_ms)
+        if report.vehicle_id != vehicle_id:
+            item.report = msgspec.structs.replace(report, vehicle_id=vehicle_id)
+        attempt.items.append(item)
+
+
+_WHY = {
+    reasons.UNKNOWN_DEVICE: "Expected a registered device; add it, then replay the quarantine",
+    reasons.REVOKED_DEVICE: "Expected a device in service, this one was revoked",
+}
+
+
+def _stranger(device: object) -> str | None:
+    if device is None:
+        return reasons.UNKNOWN_DEVICE
+    return reasons.REVOKED_DEVICE if getattr(device, "revoked", False) else None
+
+
+def make_room(attempt: Attempt) -> None:
+    """See that every day has its partition; reports on days beyond the cap are set aside.
+
+    Raises:
+        DaysMissing: the caller makes them outside this transaction and tries again.
+    """
+    moments = [item.known.t_ms for item in attempt.items if not item.undated]
+    days = attempt.tools.partitions.missing(moments) - attempt.closed_days
+    if days:
+        raise DaysMissing(days)
+    if attempt.closed_days:
+        kept = []
+        for item in attempt.items:
+            if not item.undated and _day(item) in attempt.closed_days:
+                attempt.refusals.append(
+                    refusal(item, reasons.PARTITION_CAP, "Expected at most so many new days in an hour")
+                )
+            else:
+                kept.append(item)
+        attempt.items = kept
+
+
+def _day(item: Item) -> date:
+    return from_ms(item.known.t_ms // DAY_MS * DAY_MS).date()
+
+
+def write(attempt: Attempt) -> None:
+    """Store what is new; count repeats; isolate what the database cannot hold."""
+    _write_unique(attempt, attempt.items)
+    if attempt.statuses:
+        moment = from_ms(attempt.batch.received_ms)
+        telemetry.set_online(
+            attempt.conn, [(status.device_id, status.online, moment) for status in attempt.statuses]
+        )
+    clock = attempt.tools.clock
+    if isinstance(clock, DataClock) and attempt.fresh:
+        advance_data_clock(attempt.conn, clock.now())
+
+
+def _write_unique(attempt: Attempt, items: Sequence[Item]) -> None:
+    """Send the first of each identity in receive order; its repeats are judged by their bytes."""
+    leaders: dict[Key, Item] = {}
+    followers: dict[Key, list[Item]] = {}
+    for item in items:
+        leader = leaders.setdefault(item.key, item)
+        if leader is not item:
+            followers.setdefault(item.key, []).append(item)
+    rows = sorted(leaders.values(), key=lambda item: item.known.order[1:2] + item.known.order)
+    refused = _write_rows(attempt, rows)
+    if not followers:
+        return
+    heirs: list[Item] = []
+    for key, repeats in followers.items():
+        leader = leaders[key]
+        why = refused.get(key)
+        for item in repeats:
+            same = item.sha256 == leader.sha256
+            if why is not None and same:
+                attempt.refusals.append(refusal(item, why.reason, why.detail, why.sqlstate))
+            elif why is not None or key in attempt.conflicts:
+                heirs.append(item)  # its leader is not what is stored, so the database has to compare
+            else:
+                _count_repeat(attempt, item, same=same)
+    if heirs:
+        _write_unique(attempt, heirs)
+
+
+def _count_repeat(attempt: Attempt, item: Item, *, same: bool) -> None:
+    if not same:
+        attempt.counts.dup_conflict += 1
+    elif item.undated:
+        attempt.counts.undated_duplicate += 1
+    else:
+        attempt.counts.duplicate += 1
+
+
+def _write_rows(attempt: Attempt, rows: Sequence[Item]) -> dict[Key, Refusal]:
+    """Write rows in a savepoint; on a data error halve them until the culprits are alone."""
+    if not rows:
+        return {}
+    conn = attempt.conn
+    try:
+        with conn.transaction():
+            telemetry.stage(conn, ((n, item.known, item.undated) for n, item in enumerate(rows)))
+            repeats = telemetry.insert_dated(conn)
+            if any(item.undated for item in rows):
+                repeats += telemetry.insert_undated(conn)
+            telemetry.upsert_latest(conn)
+            telemetry.upsert_status(conn)
+    except psycopg.Error as exc:
+        if classify(exc) is not Fault.DATA:
+            raise
+        if isinstance(exc, psycopg.errors.CheckViolation) and not attempt.days_are_certain:
+            # A partition we remember was dropped meanwhile: look again before blaming a row.
+            attempt.tools.partitions.forget()
+            days = {_day(item) for item in attempt.items if not item.undated}
+            raise DaysMissing(days) from exc
+        if len(rows) == 1:
+            return {rows[0].key: _refuse_row(attempt, rows[0], exc)}
+        middle = len(rows) // 2
+        return _write_rows(attempt, rows[:middle]) | _write_rows(attempt, rows[middle:])
+    repeated = {repeat.n: repeat.same for repeat in repeats}
+    for n, item in enumerate(rows):
+        same = repeated.get(n)
+        if same is not None:
+            _count_repeat(attempt, item, same=same)
+            if not same:
+                attempt.conflicts.add(item.key)
+        else:
+            attempt.fresh.append(item)
+            if item.undated:
+                attempt.counts.undated += 1
+            else:
+                attempt.counts.inserted += 1
+    return {}
+
+
+def _refuse_row(attempt: Attempt, item: Item, error: psycopg.Error) -> Refusal:
+    state = error.sqlstate or "00000"
+    entry = refusal(item, f"{reasons.DATABASE_PREFIX}{state}", str(error).partition("\n")[0], state)
+    attempt.refusals.append(entry)
+    return entry
+
+
+def apply_rules(attempt: Attempt) -> None:
+    """Let the rules judge what is new. Whatever happens to them, the reports stay.
+
+    Raises:
+        psycopg.Error: the database is away or wants the whole transaction again.
+    """
+    rules = attempt.tools.rules
+    if rules is None or not attempt.fresh:
+        return
+    reports = list(_judged(attempt.fresh))
+    if not reports:
+        attempt.judged = True
+        return
+    if not attempt.use_rules:
+        _queue(attempt, reports)
+        return
+    try:
+        with attempt.conn.transaction():
+            rules.apply(attempt.conn, reports, now_ms=to_ms(attempt.tools.clock.now()))
+        attempt.judged = True
+    except Exception as exc:
+        if attempt.conn.broken or classify(exc) is Fault.TRANSIENT:
+            raise
+        rules.rolled_back()
+        _log.exception("rules_failed", slot=attempt.slot, reports=len(reports))
+        _queue(attempt, reports)
+        store.add_incident(
+            attempt.conn,
+            attempt.slot,
+            "engine_failure",
+            f"{type(exc).__name__}: {exc}",
+            {"reports": len(reports), "vehicles": len({report.vehicle_id for report in reports})},
+        )
+
+
+def _judged(items: Sequence[Item]) -> Iterator[Report]:
+    """Return what the rules see: reports of vehicles, and of undated ones the alarms."""
+    for item in items:
+        report = judged_undated(item.known) if item.undated else item.known
+        if report is not None and report.vehicle_id is not None:
+            yield report
+
+
+def _queue(attempt: Attempt, reports: Sequence[Report]) -> None:
+    first: dict[str, int] = {}
+    for report in reports:
+        if report.vehicle_id is not None:
+            first[report.vehicle_id] = min(report.t_ms, first.get(report.vehicle_id, report.t_ms))
+    # replay_from means "from this report on": one millisecond earlier would still be right, later not.
+    store.request_replays(
+        attempt.conn, [(vehicle_id, from_ms(t_ms)) for vehicle_id, t_ms in first.items()], "engine_failure"
+    )
+
+
+def keep_account(attempt: Attempt) -> None:
+    """Keep what was refused, and write the ledger row that must add up."""
+    batch, counts, conn = attempt.batch, attempt.counts, attempt.conn
+    counts.messages, counts.received = batch.n_messages, batch.n_received
+    counts.status, counts.quarantined, counts.dead = (
+        len(attempt.statuses),
+        len(attempt.refusals),
+        len(batch.dead),
+    )
+    if attempt.refusals:
+        store.add_refusals(conn, attempt.refusals, attempt.slot)
+    if batch.dead:
+        store.add_dead_letters(conn, batch.dead, attempt.slot)
+    if not counts.messages:
+        return
+    lease = attempt.tools.lease
+    store.add_ledger_row(
+        conn,
+        counts,
+        source=attempt.tools.source,
+        slot=attempt.slot,
+        epoch=lease.epoch if lease else None,
+        without_rules=bool(attempt.fresh) and not attempt.judged and attempt.tools.rules is not None,
+    )
+    if lease and lease.unclean_ends and attempt.judged:
+        slot_store.forget_unclean_ends(conn, lease)

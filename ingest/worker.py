@@ -1,0 +1,303 @@
+"""One slot's worker: receive, commit, acknowledge, for ever; no failure of a neighbour ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psycopg
+import structlog
+
+from core.clock import monotonic
+from core.db.pool import connect
+from core.telemetry.writing import store as telemetry
+from core.topics import probe as probe_topic
+from ingest import metrics, store
+from ingest.broker_drops import TOPIC as DROPS_TOPIC
+from ingest.broker_drops import BrokerDrops
+from ingest.domain import Counts, Delivery
+from ingest.faults import Fault, LeaseLost, classify
+from ingest.pipeline import attempt_commit, prepare
+from ingest.slots import store as slot_store
+from ingest.slots.lease import RENEW_EVERY_S, Lease
+from ingest.slots.store import SlotFigures
+from ingest.storing import Attempt, DaysMissing
+from ingest.transport import Connected
+from ingest.watermark import Watermark
+
+if TYPE_CHECKING:
+    from core.db.pool import Connection
+    from ingest.domain import Batch
+    from ingest.storing import Tools
+    from ingest.transport import IngestTransport
+
+MOST_MESSAGES = 2_000
+MOST_BYTES = 4 * 1024 * 1024
+FLUSH_S = 0.05
+PROBE_EVERY_S = 1.0
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MOST_S = 10.0
+CRASHES_BEFORE_WITHOUT_RULES = 2
+"""After so many owners died in a row, what the broker sends again is stored without the rules."""
+
+_log = structlog.get_logger("ingest")
+
+
+class Stopped(Exception):
+    """The process is shutting down while a batch cannot be committed; it stays unacknowledged."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """Serves one leased slot until ``stop`` is set or the lease is lost."""
+
+    database_url: str
+    transport: IngestTransport
+    tools: Tools
+    lease: Lease
+    slots: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    totals: Counts = field(default_factory=Counts)
+    _conn: Connection | None = None
+    _renew_at_s: float = 0.0
+    _probe_at_s: float = 0.0
+    _connections: int = 0
+    _retries: int = 0
+    _oldest_s: float | None = None
+    _watermark: Watermark = field(init=False)
+    _drops: BrokerDrops = field(default_factory=BrokerDrops)
+
+    def __post_init__(self) -> None:
+        self._watermark = Watermark(self.lease.slot, self.tools.clock)
+
+    def run(self) -> None:
+        """Work; returns after a clean stop.
+
+        Raises:
+            LeaseLost: another worker serves the slot now.
+        """
+        self._persist(lambda conn: self._watermark.recall(conn, self.slots))
+        self.transport.connect()
+        try:
+            while not self.stop.is_set():
+                self.step()
+            self._drain()
+        except Stopped:
+            _log.warning("stopped_with_unacknowledged_batch", slot=self.lease.slot)
+        finally:
+            self.transport.close()
+            self._release()
+
+    def step(self) -> None:
+        """Receive and store at most one batch, then look after the lease and the probe."""
+        deliveries = self.transport.recv_batch(
+            most=MOST_MESSAGES, most_bytes=MOST_BYTES, flush_s=FLUSH_S, wait_s=RENEW_EVERY_S / 4
+        )
+        if deliveries:
+            self._take(deliveries)
+        self._look_after()
+
+    def _drain(self) -> None:
+        """Store what has been received already, so that a restart does not receive it again."""
+        while deliveries := self.transport.recv_batch(
+            most=MOST_MESSAGES, most_bytes=MOST_BYTES, flush_s=0.0, wait_s=0.0
+        ):
+            self._take(deliveries)
+
+    def _take(self, deliveries: list[Delivery]) -> None:
+        self._oldest_s = deliveries[0].arrived_s
+        broker_said = [delivery for delivery in deliveries if delivery.topic == DROPS_TOPIC]
+        if broker_said:
+            deliveries = [delivery for delivery in deliveries if delivery.topic != DROPS_TOPIC]
+            self._note_drops(broker_said)
+        if deliveries:
+            with metrics.BATCH_SECONDS.time():
+                self._store(prepare(deliveries, self.tools.clock))
+            self.transport.ack([delivery.token for delivery in deliveries if delivery.token is not None])
+        self._oldest_s = None
+
+    # ------------------------------------------------------------------------------ the transaction
+
+    def _store(self, batch: Batch) -> None:
+        """Commit the batch, whatever it takes; returns only when it is durable."""
+        redelivered = any(delivery.redelivered for delivery in batch.deliveries)
+        use_rules = not (redelivered and self.lease.unclean_ends >= CRASHES_BEFORE_WITHOUT_RULES)
+
+        def once(conn: Connection) -> None:
+            attempt = self._attempt(conn, batch, use_rules=use_rules)
+            self._committed(attempt)
+
+        self._persist(once, own_transaction=True)
+
+    def _attempt(self, conn: Connection, batch: Batch, *, use_rules: bool) -> Attempt:
+        """Try once; days that have no partition yet are made in between."""
+        closed: frozenset[object] = frozenset()
+        certain = False
+        while True:
+            attempt = Attempt(batch, self.tools, conn, closed, certain, use_rules)  # type: ignore[arg-type]
+            try:
+                with conn.transaction():
+                    if not slot_store.hold(conn, self.lease):
+                        raise LeaseLost(f"slot {self.lease.slot}, epoch {self.lease.epoch}")
+                    attempt_commit(attempt)
+                    if batch.probe is not None:
+                        self._watermark.observe(item.known for item in attempt.fresh if not item.undated)
+                        self._watermark.save(conn, batch.probe)
+                return attempt
+            except DaysMissing as need:
+                self._roll_back_rules()
+                with conn.transaction():
+                    closed = closed | self.tools.partitions.ensure(conn, need.days)
+                certain = True
+
+    def _committed(self, attempt: Attempt) -> None:
+        rules = self.tools.rules
+        if rules is not None and attempt.judged:
+            rules.committed()
+            if self.lease.unclean_ends:
+                self.lease = self.lease._replace(unclean_ends=0)
+                self.tools.lease = self.lease
+        self._watermark.observe(item.known for item in attempt.fresh if not item.undated)
+        metrics.count(self.lease.slot, attempt.counts)
+        for name in Counts.__slots__:
+            setattr(self.totals, name, getattr(self.totals, name) + getattr(attempt.counts, name))
+
+    def _persist(self, work: object, *, own_transaction: bool = False) -> None:
+        """Run work against the database until it succeeds, with back-off and jitter.
+
+        Raises:
+            LeaseLost: the work found that the slot is not ours.
+            Stopped: the process stops while the database is away.
+        """
+        backoff_s = BACKOFF_FIRST_S
+        while True:
+            try:
+                conn = self._connected()
+                if own_transaction:
+                    work(conn)  # type: ignore[operator]
+                else:
+                    with conn.transaction():
+                        work(conn)  # type: ignore[operator]
+                return
+            except LeaseLost:
+                raise
+            except Exception as exc:  # noqa: BLE001 - the window stays unacknowledged: visible lag instead of loss
+                self._roll_back_rules()
+                self._retries += 1
+                self._say(exc, backoff_s)
+            if self.stop.wait(backoff_s * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter, not a secret
+                raise Stopped
+            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    def _say(self, error: Exception, backoff_s: float) -> None:
+        fault = classify(error)
+        metrics.RETRIES.labels(self.lease.slot, getattr(error, "sqlstate", None) or fault.value).inc()
+        _log.warning(
+            "batch_failed",
+            slot=self.lease.slot,
+            fault=fault.value,
+            error=f"{type(error).__name__}: {error}".partition("\n")[0],
+            retry_in_s=round(backoff_s, 2),
+            exc_info=fault is Fault.UNKNOWN,
+        )
+        conn = self._conn
+        if conn is None:
+            return
+        if conn.broken or fault is Fault.TRANSIENT:
+            with contextlib.suppress(psycopg.Error):
+                conn.close()
+            self._conn = None
+        elif backoff_s <= BACKOFF_FIRST_S:
+            self._incident("batch_failed", f"{type(error).__name__}: {error}", {"fault": fault.value})
+
+    def _connected(self) -> Connection:
+        if self._conn is None or self._conn.closed:
+            conn = connect(self.database_url, name=f"ingest-{self.lease.slot}", autocommit=True)
+            telemetry.prepare(conn)
+            self._conn = conn
+        return self._conn
+
+    def _roll_back_rules(self) -> None:
+        if self.tools.rules is not None:
+            self.tools.rules.rolled_back()
+
+    # --------------------------------------------------------------------------------- housekeeping
+
+    def _look_after(self) -> None:
+        now_s = monotonic()
+        if now_s >= self._probe_at_s:
+            self._probe_at_s = now_s + PROBE_EVERY_S
+            self.transport.publish(probe_topic(self.lease.slot), self._watermark.probe())
+        for event in self.transport.events():
+            if isinstance(event, Connected):
+                self._note_session(event)
+            else:
+                _log.warning(event.kind, slot=self.lease.slot, detail=event.detail)
+        if now_s >= self._renew_at_s:
+            self._renew_at_s = now_s + RENEW_EVERY_S
+            self._persist(self._renew)
+
+    def _renew(self, conn: Connection) -> None:
+        oldest = 0.0 if self._oldest_s is None else monotonic() - self._oldest_s
+        figures = SlotFigures(
+            oldest,
+            self.transport.window_used,
+            self.transport.connections,
+            self.totals.quarantined + self.totals.dead,
+            self._retries,
+        )
+        metrics.WINDOW.labels(self.lease.slot).set(figures.window_used)
+        if not slot_store.renew(conn, self.lease, figures):
+            raise LeaseLost(f"slot {self.lease.slot}, epoch {self.lease.epoch}")
+
+    def _note_session(self, event: Connected) -> None:
+        self._connections += 1
+        _log.info("connected", slot=self.lease.slot, session_present=event.session_present)
+        lost = self.lease.session_made and not event.session_present
+        self.lease = self.lease._replace(session_made=True)
+        self.tools.lease = self.lease
+
+        def note(conn: Connection) -> None:
+            slot_store.note_session(conn, self.lease, present=event.session_present)
+            if lost:
+                store.add_incident(
+                    conn,
+                    self.lease.slot,
+                    "broker_session_lost",
+                    "The broker no longer had the slot's session: what it had accepted for it is gone; "
+                    "gaps in the devices' seq show what",
+                    {"connection": self.transport.connections},
+                )
+
+        self._persist(note)
+
+    def _note_drops(self, deliveries: list[Delivery]) -> None:
+        dropped = self._drops.increase(deliveries)
+        if dropped:
+            self._incident(
+                "broker_dropped_messages",
+                f"The broker threw {dropped} messages away; its queue limit was reached",
+                {"dropped": dropped},
+            )
+
+    def _incident(self, kind: str, detail: str, facts: dict[str, object]) -> None:
+        _log.error(kind, slot=self.lease.slot, detail=detail)
+        try:
+            conn = self._connected()
+            with conn.transaction():
+                store.add_incident(conn, self.lease.slot, kind, detail, facts)
+        except psycopg.Error as exc:
+            _log.warning("incident_not_recorded", kind=kind, error=str(exc))
+
+    def _release(self) -> None:
+        try:
+            conn = self._connected()
+            with conn.transaction():
+                slot_store.release(conn, self.lease)
+            conn.close()
+        except psycopg.Error as exc:
+            # It expires by itself within LEASE_S.
+            _log.warning("lease_not_released", slot=self.lease.slot, error=str(exc))
