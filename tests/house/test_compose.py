@@ -113,6 +113,20 @@ def test_programs_run_without_privileges_on_a_read_only_system():
     assert re.search(r"^USER pledgewatch$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
+@needs_compose
+def test_every_ingest_slot_gets_a_worker(tmp_path):
+    answer = compose({**REQUIRED, "PLEDGEWATCH_INGEST_SLOTS": "3"}, tmp_path)
+    ingest = yaml.safe_load(answer.stdout)["services"]["ingest"]
+    assert ingest["deploy"]["replicas"] == 3
+    assert ingest["environment"]["PLEDGEWATCH_INGEST_SLOTS"] == "3"
+
+
+def test_only_the_events_process_writes_the_brokers_accounts():
+    services = written()["services"]
+    writers = [name for name in sorted(PROGRAMS) if "PLEDGEWATCH_MQTT_PASSWORD_FILE" in str(services[name])]
+    assert writers == ["events"]
+
+
 def test_the_database_flushes_before_it_answers():
     command = written()["services"]["db"]["command"]
     assert "synchronous_commit=on" in command
