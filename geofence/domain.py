@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+BEGINNING_MS = -62_135_596_800_000
+"""The first moment that PostgreSQL and Python can both hold (year 1): "replay everything"."""
+
 
 class MarkKind(StrEnum):
     """Why a time mark was made."""
