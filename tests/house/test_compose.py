@@ -101,7 +101,7 @@ def test_programs_wait_for_a_healthy_database_and_finished_migrations():
         assert waits["migrate"]["condition"] == "service_completed_successfully", name
     assert services["migrate"]["restart"] == "no"
     assert services["ingest"]["depends_on"]["broker"]["condition"] == "service_healthy"
-    for name in ("db", "broker", "api", "prometheus", "grafana"):
+    for name in ("db", "broker", "ingest", "api", "prometheus", "grafana"):
         assert services[name]["healthcheck"]["test"], name
 
 
