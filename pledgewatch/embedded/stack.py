@@ -14,8 +14,11 @@ from types import TracebackType
 from typing import Protocol, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
 from core.clock import monotonic
-from core.errors import Conflict
+from core.errors import Conflict, Misconfigured
 from core.mqtt_passwords import mosquitto_password_hash
 from core.settings import Settings
 from pledgewatch.embedded import ports
@@ -25,7 +28,7 @@ from pledgewatch.embedded.lease import Lease
 from pledgewatch.embedded.pause import Pause
 from pledgewatch.embedded.postgres import EmbeddedPostgres, database_url_of
 from pledgewatch.embedded.processes import is_alive, start_ticks
-from pledgewatch.embedded.state import prepare_data_dir, read_state, secret
+from pledgewatch.embedded.state import new_secret, prepare_data_dir, read_state, secret
 
 OWN_TIMEOUT_S = 30.0  # a short command may be about to end
 JOIN_TIMEOUT_S = 120.0  # the owner may be in its first initdb, or in crash recovery
@@ -187,6 +190,28 @@ class StackHandle:
     def broker_how(self) -> str:
         return "PLEDGEWATCH_MQTT_URL" if self.settings.mqtt_url else self.broker.how
 
+    @property
+    def contacts_key(self) -> str:
+        """The Fernet key of contact numbers: configured, or this DATA_DIR's own."""
+        return self._secret_setting("contacts_key", lambda: Fernet.generate_key().decode("ascii"))
+
+    @property
+    def webhook_secret(self) -> str:
+        """The key that signs webhooks: configured, or this DATA_DIR's own."""
+        return self._secret_setting("webhook_secret", new_secret)
+
+    def _secret_setting(self, name: str, make: Callable[[], str]) -> str:
+        configured: SecretStr | None = getattr(self.settings, name)
+        if configured is not None:
+            return configured.get_secret_value()
+        if self.settings.env == "production":
+            raise Misconfigured(
+                f"PLEDGEWATCH_{name.upper()}: expected a value when PLEDGEWATCH_ENV=production, was none",
+                code="secret_missing",
+            )
+        prepare_data_dir(self.data_dir)
+        return secret(self.data_dir, name, make)
+
     def publish_accounts(self, load_accounts: Callable[[], Iterable[Account]]) -> bool:
         """Give the broker the devices' `(username, hash)` pairs, read under its lock.
 
@@ -197,7 +222,8 @@ class StackHandle:
             own = _ingest_account(self.settings.mqtt_url)
             write_password_file(self.settings.mqtt_password_file, [*own, *load_accounts()])
             return True
-        if self.settings.mqtt_url:
+        # A process of our own `up` has the embedded broker's URL in its environment.
+        if self.settings.mqtt_url and self.settings.mqtt_url != running_mqtt_url(self.data_dir):
             return False
         prepare_data_dir(self.data_dir)
         sync_credentials(self.data_dir, load_accounts)

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,16 @@ def prepare_data_dir(data_dir: Path) -> Path:
     return resolved
 
 
-def secret(data_dir: Path, name: str) -> str:
-    """Return a secret of this deployment, generated on first use, kept 0600."""
+def new_secret() -> str:
+    """Return 256 random bits as text."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def secret(data_dir: Path, name: str, make: Callable[[], str] = new_secret) -> str:
+    """Return a secret of this deployment, made on first use, kept 0600."""
     folder = data_dir / "secrets"
     folder.mkdir(exist_ok=True, mode=0o700)
     path = folder / name
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(SECRET_BYTES) + "\n")
+        write_private(path, make() + "\n")
     return path.read_text(encoding="utf-8").strip()

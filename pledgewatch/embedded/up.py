@@ -78,7 +78,7 @@ def run_up(settings: Settings, demo: bool, *, on_ready: Ready | None = None) -> 
             ending.callback(stack.broker.close, wait_for_users=False)
             ending.callback(stack.postgres.close, wait_for_users=False)
             supervisor.stop()
-    console.print("Stopped; the data stays in", str(settings.data_dir))
+    console.print(f"Stopped; the data stays in {settings.data_dir}", soft_wrap=True)
 
 
 def _run(
@@ -112,6 +112,8 @@ def _run(
         "PLEDGEWATCH_DATA_DIR": str(stack.data_dir),
         "PLEDGEWATCH_DATABASE_URL": database_url,
         "PLEDGEWATCH_MQTT_URL": mqtt_url,
+        "PLEDGEWATCH_CONTACTS_KEY": stack.contacts_key,
+        "PLEDGEWATCH_WEBHOOK_SECRET": stack.webhook_secret,
         "PLEDGEWATCH_HTTP_HOST": settings.http_host,
         "PLEDGEWATCH_HTTP_PORT": str(http_port),
         "PYTHONUNBUFFERED": "1",
@@ -186,13 +188,15 @@ def _browsable(host: str) -> str:
 
 
 def _table(stack: StackHandle, rooms: list[RoomProcess], page_url: str) -> Table:
-    table = Table("component", "how", "address", "log", box=None, header_style="bold")
-    logs = stack.data_dir / "logs"
-    table.add_row("PostgreSQL", stack.database_how, _address(stack.database_url), str(logs / "postgres.log"))
-    table.add_row("MQTT broker", stack.broker_how, _address(stack.mqtt_url), str(logs / "broker.log"))
+    table = Table("component", "how", box=None, header_style="bold")
+    for heading in ("address", "log"):
+        table.add_column(heading, no_wrap=True)
+    table.add_row("PostgreSQL", stack.database_how, _address(stack.database_url), "logs/postgres.log")
+    table.add_row("MQTT broker", stack.broker_how, _address(stack.mqtt_url), "logs/broker.log")
     for room in rooms:
         where = page_url if room.name == "api" else ""
-        table.add_row(room.name, f"process {room.pid}", where, str(room.log))
+        table.add_row(room.name, f"process {room.pid}", where, f"logs/{room.log.name}")
+    table.caption = f"logs are in {stack.data_dir / 'logs'}"
     return table
 
 
