@@ -131,7 +131,7 @@ def test_no_secret_is_shown(tmp_path: Path):
         ("", ""),
     ],
 )
-def test_masking(text: str, shown: str):
+def test_a_password_in_a_url_or_keyword_is_hidden(text: str, shown: str):
     assert masked(text) == shown
 
 
