@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collateral import bindings
+from collateral.contacts.book import NewContact, add_contacts
+from collateral.contacts.cipher import ContactCipher
 from collateral.devices import store
 from collateral.domain import Device, LoanSnapshot, Party, Power, Vehicle
 from collateral.fleet import FleetDevice, FleetLoan, FleetParty, FleetVehicle
@@ -121,11 +123,17 @@ def broker_accounts(conn: Connection) -> list[tuple[str, str]]:
 
 
 def provision_fleet(
-    conn: Connection, vehicles: Iterable[FleetVehicle], *, at: datetime | None = None, batch: int = 5_000
+    conn: Connection,
+    vehicles: Iterable[FleetVehicle],
+    *,
+    at: datetime | None = None,
+    cipher: ContactCipher | None = None,
+    batch: int = 5_000,
 ) -> list[Credential]:
     """Register vehicles, parties, loans, devices and bindings; every device gets a new password.
 
-    Idempotent apart from the passwords. ``at`` is the telemetry time of moves between vehicles.
+    Idempotent apart from the passwords. ``at`` is the telemetry time of moves between vehicles; ``cipher`` is
+    needed for parties with contacts.
 
     Raises:
         Rejected: a bad device id or power, or a vehicle or device named twice.
@@ -136,7 +144,7 @@ def provision_fleet(
     _refuse_repeats("device", (device.device_id for vehicle in fleet for device in vehicle.devices))
     credentials: list[Credential] = []
     for start in range(0, len(fleet), batch):
-        credentials += _provision_batch(conn, fleet[start : start + batch], at)
+        credentials += _provision_batch(conn, fleet[start : start + batch], at, cipher)
     return credentials
 
 
@@ -159,7 +167,7 @@ def resolve_or_register_vehicle(conn: Connection, text: str) -> str:
 
 
 def _provision_batch(
-    conn: Connection, fleet: Sequence[FleetVehicle], at: datetime | None
+    conn: Connection, fleet: Sequence[FleetVehicle], at: datetime | None, cipher: ContactCipher | None
 ) -> list[Credential]:
     devices = [device for vehicle in fleet for device in vehicle.devices]
     for device in devices:
@@ -175,7 +183,7 @@ def _provision_batch(
             f"Expected devices that are not revoked, {len(revoked)} are: {', '.join(revoked[:5])}",
             code="device_revoked",
         )
-    _write_parties(conn, fleet)
+    _write_parties(conn, fleet, cipher)
     upsert_vehicles(conn, [_vehicle(vehicle) for vehicle in fleet])
     upsert_loans(conn, [_loan(vehicle, vehicle.loan) for vehicle in fleet if vehicle.loan is not None])
     store.upsert_devices(conn, [(_device(device), default_shard(device.device_id)) for device in devices])
@@ -200,13 +208,22 @@ def _issue(conn: Connection, wanted: Sequence[tuple[str, str | None]]) -> list[C
     return credentials
 
 
-def _write_parties(conn: Connection, fleet: Sequence[FleetVehicle]) -> None:
+def _write_parties(conn: Connection, fleet: Sequence[FleetVehicle], cipher: ContactCipher | None) -> None:
     parties: dict[str, FleetParty] = {}
     for vehicle in fleet:
         for party in (vehicle.pledgor, vehicle.loan.borrower if vehicle.loan else None):
             if party is not None:
                 parties[party.party_id] = party
     upsert_parties(conn, [Party(p.party_id, p.alias, p.kind) for p in parties.values()])
+    contacts = [
+        NewContact(party.party_id, contact.kind, contact.value, contact.label, contact.third_party)
+        for party in parties.values()
+        for contact in party.contacts
+    ]
+    if contacts:
+        if cipher is None:
+            raise Rejected("Fleet: expected a cipher for the contacts of its parties", code="cipher_missing")
+        add_contacts(conn, cipher, contacts)
 
 
 def _vehicle(vehicle: FleetVehicle) -> Vehicle:

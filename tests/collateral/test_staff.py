@@ -11,6 +11,11 @@ from core.errors import Conflict, NotFound, Rejected
 PASSWORD = "a long enough one"
 
 
+def known(found):
+    assert found is not None
+    return found
+
+
 def everything_stored(db):
     return "".join(
         repr(db.execute(f"SELECT row_to_json({table})::text FROM {table}").fetchall())
@@ -26,7 +31,7 @@ def anna(db):
 
 def test_a_token_tells_role_and_branch_and_is_stored_as_a_hash_alone(db):
     token = access.create_token(db, "service", name="scoring")
-    asker = access.principal_of_token(db, token)
+    asker = known(access.principal_of_token(db, token))
     assert (asker.kind, asker.roles, asker.org_id, asker.name) == ("token", {Role.SERVICE}, "head", "scoring")
     assert token not in everything_stored(db)
     assert access.principal_of_token(db, token + "x") is None
@@ -77,7 +82,7 @@ def test_weak_passwords_bad_logins_and_taken_ones_are_refused(db, anna):
 
 def test_a_session_belongs_to_its_user_until_it_is_closed(db, anna):
     cookie = access.open_session(db, anna)
-    asker = access.principal_of_session(db, cookie)
+    asker = known(access.principal_of_session(db, cookie))
     assert (asker.actor, asker.name, asker.roles) == ("user:anna", "安娜", {Role.RECOVERY, Role.DISPOSAL})
     assert asker.csrf_secret
     assert cookie not in everything_stored(db)
@@ -90,7 +95,7 @@ def test_disabling_a_user_or_changing_the_password_ends_the_sessions(db, anna):
     people.change_password(db, anna.user_id, "another long one")
     assert access.principal_of_session(db, cookie) is None
     assert people.sign_in(db, "anna", PASSWORD) is None
-    again = access.open_session(db, people.sign_in(db, "anna", "another long one"))
+    again = access.open_session(db, known(people.sign_in(db, "anna", "another long one")))
     assert people.disable_user(db, anna.user_id)
     assert access.principal_of_session(db, again) is None
     assert people.sign_in(db, "anna", "another long one") is None
@@ -105,8 +110,8 @@ def test_an_expired_session_is_nobody_and_is_pruned_later(db, anna):
 
 def test_a_sign_in_link_works_once_and_not_after_its_time(db):
     link = access.create_sign_in_link(db, "recovery")
-    cookie = access.redeem_sign_in_link(db, link)
-    asker = access.principal_of_session(db, cookie)
+    cookie = known(access.redeem_sign_in_link(db, link))
+    asker = known(access.principal_of_session(db, cookie))
     assert (asker.kind, asker.roles, asker.actor) == ("link", {Role.RECOVERY}, "link:recovery")
     assert access.redeem_sign_in_link(db, link) is None
     late = access.create_sign_in_link(db, "recovery")
