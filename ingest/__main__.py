@@ -8,10 +8,14 @@ from prometheus_client import start_http_server
 
 from core.clock import Clock
 from core.errors import Misconfigured
+from core.jobs import start_jobs
 from core.logging import configure_logging
 from core.settings import Settings, load_settings
-from geofence.writer import RuleWriter
+from ingest.jobs import ingest_jobs
+from ingest.slots.lease import Lease
+from ingest.storing import Tools
 from ingest.supervisor import Supervisor
+from ingest.wiring import tools_of
 
 
 def main() -> int:
@@ -26,7 +30,10 @@ def main() -> int:
     if settings.ingest_metrics_port:
         start_http_server(settings.ingest_metrics_port, addr="127.0.0.1")
     supervisor.obey_signals()
+    assert settings.database_url is not None  # noqa: S101 - build() refused otherwise
+    scheduler = start_jobs(settings.database_url, ingest_jobs(settings))
     supervisor.run()
+    scheduler.shutdown(wait=False)
     return 0
 
 
@@ -42,10 +49,10 @@ def build(settings: Settings) -> Supervisor:
     assert settings.database_url is not None  # noqa: S101 - checked above, by name
     assert settings.mqtt_url is not None  # noqa: S101
 
-    def rules(clock: Clock) -> RuleWriter:
-        return RuleWriter(timezone=settings.timezone)
+    def tools(clock: Clock, lease: Lease) -> Tools:
+        return tools_of(settings, clock, lease=lease)
 
-    return Supervisor(settings.database_url, settings.mqtt_url, settings, rules)
+    return Supervisor(settings.database_url, settings.mqtt_url, settings, tools)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,12 @@ import structlog
 from core import topics
 from core.clock import monotonic
 from core.db.pool import connect
-from core.telemetry.clock import is_data_clock, open_clock
-from core.telemetry.partitions import DAYS_PER_HOUR, DAYS_PER_HOUR_RECORDED, Partitions
-from ingest.bindings import BindingCache
+from core.telemetry.clock import open_clock
 from ingest.broker_drops import TOPIC as DROPS_TOPIC
 from ingest.faults import LeaseLost
 from ingest.paho_transport import PahoTransport
 from ingest.slots import store as slot_store
 from ingest.slots.lease import client_id, shards_of
-from ingest.storing import Tools
 from ingest.worker import Worker
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from core.clock import Clock
     from core.settings import Settings
     from ingest.slots.lease import Lease
-    from ingest.storing import Rules
+    from ingest.storing import Tools
 
 LEASE_TRY_S = 1.0
 EXTRA_SLOT_AFTER_S = 10.0
@@ -49,12 +46,12 @@ class Supervisor:
         database_url: str,
         mqtt_url: str,
         settings: Settings,
-        make_rules: Callable[[Clock], Rules] | None,
+        make_tools: Callable[[Clock, Lease], Tools],
     ) -> None:
         self._database_url = database_url
         self._mqtt_url = mqtt_url
         self._settings = settings
-        self._make_rules = make_rules
+        self._make_tools = make_tools
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._workers: dict[int, tuple[Worker, threading.Thread]] = {}
         self._leased_at_s = 0.0
@@ -101,13 +98,7 @@ class Supervisor:
             _log.warning("clock_failed", error=str(exc).partition("\n")[0])
             return  # the lease expires by itself
         _log.info("slot_leased", slot=lease.slot, epoch=lease.epoch, unclean_ends=lease.unclean_ends)
-        tools = Tools(
-            clock=clock,
-            bindings=BindingCache(),
-            partitions=Partitions(DAYS_PER_HOUR_RECORDED if is_data_clock(clock) else DAYS_PER_HOUR),
-            rules=None if self._make_rules is None else self._make_rules(clock),
-            lease=lease,
-        )
+        tools = self._make_tools(clock, lease)
         worker = Worker(
             self._database_url, self._transport(lease.slot), tools, lease, self._settings.ingest_slots
         )

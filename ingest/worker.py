@@ -18,20 +18,22 @@ from core.topics import probe as probe_topic
 from ingest import metrics, store
 from ingest.broker_drops import TOPIC as DROPS_TOPIC
 from ingest.broker_drops import BrokerDrops
+from ingest.committing import commit
 from ingest.domain import Counts, Delivery
 from ingest.faults import Fault, LeaseLost, classify
-from ingest.pipeline import attempt_commit, prepare
+from ingest.pipeline import prepare
 from ingest.slots import store as slot_store
 from ingest.slots.lease import RENEW_EVERY_S, Lease
 from ingest.slots.store import SlotFigures
-from ingest.storing import Attempt, DaysMissing
 from ingest.transport import Connected
 from ingest.watermark import Watermark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.db.pool import Connection
     from ingest.domain import Batch
-    from ingest.storing import Tools
+    from ingest.storing import Attempt, Tools
     from ingest.transport import IngestTransport
 
 MOST_MESSAGES = 2_000
@@ -127,45 +129,28 @@ class Worker:
         use_rules = not (redelivered and self.lease.unclean_ends >= CRASHES_BEFORE_WITHOUT_RULES)
 
         def once(conn: Connection) -> None:
-            attempt = self._attempt(conn, batch, use_rules=use_rules)
+            attempt = commit(conn, batch, self.tools, use_rules=use_rules, also=self._mark)
             self._committed(attempt)
 
         self._persist(once, own_transaction=True)
 
-    def _attempt(self, conn: Connection, batch: Batch, *, use_rules: bool) -> Attempt:
-        """Try once; days that have no partition yet are made in between."""
-        closed: frozenset[object] = frozenset()
-        certain = False
-        while True:
-            attempt = Attempt(batch, self.tools, conn, closed, certain, use_rules)  # type: ignore[arg-type]
-            try:
-                with conn.transaction():
-                    if not slot_store.hold(conn, self.lease):
-                        raise LeaseLost(f"slot {self.lease.slot}, epoch {self.lease.epoch}")
-                    attempt_commit(attempt)
-                    if batch.probe is not None:
-                        self._watermark.observe(item.known for item in attempt.fresh if not item.undated)
-                        self._watermark.save(conn, batch.probe)
-                return attempt
-            except DaysMissing as need:
-                self._roll_back_rules()
-                with conn.transaction():
-                    closed = closed | self.tools.partitions.ensure(conn, need.days)
-                certain = True
+    def _mark(self, attempt: Attempt) -> None:
+        """Raise the watermark in the transaction that stores what came before the probe."""
+        self._watermark.observe(item.known for item in attempt.fresh if not item.undated)
+        if attempt.batch.probe is not None:
+            self._watermark.save(attempt.conn, attempt.batch.probe)
 
     def _committed(self, attempt: Attempt) -> None:
-        rules = self.tools.rules
-        if rules is not None and attempt.judged:
-            rules.committed()
-            if self.lease.unclean_ends:
-                self.lease = self.lease._replace(unclean_ends=0)
-                self.tools.lease = self.lease
-        self._watermark.observe(item.known for item in attempt.fresh if not item.undated)
+        if attempt.judged and self.lease.unclean_ends:
+            self._set_lease(self.lease._replace(unclean_ends=0))
         metrics.count(self.lease.slot, attempt.counts)
         for name in Counts.__slots__:
             setattr(self.totals, name, getattr(self.totals, name) + getattr(attempt.counts, name))
 
-    def _persist(self, work: object, *, own_transaction: bool = False) -> None:
+    def _set_lease(self, lease: Lease) -> None:
+        self.lease = self.tools.lease = lease
+
+    def _persist(self, work: Callable[[Connection], None], *, own_transaction: bool = False) -> None:
         """Run work against the database until it succeeds, with back-off and jitter.
 
         Raises:
@@ -177,15 +162,14 @@ class Worker:
             try:
                 conn = self._connected()
                 if own_transaction:
-                    work(conn)  # type: ignore[operator]
+                    work(conn)
                 else:
                     with conn.transaction():
-                        work(conn)  # type: ignore[operator]
+                        work(conn)
                 return
             except LeaseLost:
                 raise
             except Exception as exc:  # noqa: BLE001 - the window stays unacknowledged: visible lag instead of loss
-                self._roll_back_rules()
                 self._retries += 1
                 self._say(exc, backoff_s)
             if self.stop.wait(backoff_s * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter, not a secret
@@ -220,10 +204,6 @@ class Worker:
             self._conn = conn
         return self._conn
 
-    def _roll_back_rules(self) -> None:
-        if self.tools.rules is not None:
-            self.tools.rules.rolled_back()
-
     # --------------------------------------------------------------------------------- housekeeping
 
     def _look_after(self) -> None:
@@ -257,8 +237,7 @@ class Worker:
         self._connections += 1
         _log.info("connected", slot=self.lease.slot, session_present=event.session_present)
         lost = self.lease.session_made and not event.session_present
-        self.lease = self.lease._replace(session_made=True)
-        self.tools.lease = self.lease
+        self._set_lease(self.lease._replace(session_made=True))
 
         def note(conn: Connection) -> None:
             slot_store.note_session(conn, self.lease, present=event.session_present)

@@ -32,8 +32,8 @@ class Missing(NamedTuple):
 def load_log(conn: Connection, rows: Iterable[LogRow]) -> int:
     """COPY the log into a temporary table; return how many rows it has."""
     conn.execute(
-        "CREATE TEMP TABLE sent (n bigint, device_id text, boot_id bigint, seq bigint, sha256 bytea, acked boolean)"
-        " ON COMMIT DROP"
+        "CREATE TEMP TABLE sent (n bigint, device_id text, boot_id bigint, seq bigint, sha256 bytea,"
+        " acked boolean) ON COMMIT DROP"
     )
     count = 0
     with conn.cursor().copy("COPY sent FROM STDIN (FORMAT BINARY)") as copy:
@@ -126,8 +126,8 @@ def reasons(conn: Connection) -> dict[str, dict[str, int]]:
         "SELECT reason, count(*) FROM telemetry_undated JOIN boots USING (device_id, boot_id) GROUP BY reason"
     ).fetchall()
     quarantined = conn.execute(
-        "SELECT reason, count(*) FROM quarantine WHERE (device_id, sha256) IN (SELECT device_id, sha256 FROM sent)"
-        " GROUP BY reason"
+        "SELECT reason, count(*) FROM quarantine"
+        " WHERE (device_id, sha256) IN (SELECT device_id, sha256 FROM sent) GROUP BY reason"
     ).fetchall()
     return {"undated": dict(undated), "quarantined": dict(quarantined)}
 
