@@ -1,6 +1,7 @@
 """Fixtures around the real ingest process: a fleet that publishes by MQTT, its log, and the comparison.
 
 ingest_rig    function  registered devices, a broker of its own, `python -m ingest` on demand
+pipeline      function  the stages alone, against a database
 """
 
 from __future__ import annotations
@@ -23,9 +24,16 @@ import pytest
 
 from collateral import provisioning
 from core import topics
-from core.clock import wall_now
-from core.db.pool import connect
+from core.clock import WallClock, monotonic, wall_now
+from core.db.pool import Connection, connect
+from core.telemetry.partitions import Partitions
+from core.telemetry.writing import store as telemetry
+from ingest.bindings import BindingCache
 from ingest.checking.check import CheckReport, check, read_log, wait_for_empty_backlog
+from ingest.committing import commit
+from ingest.domain import Delivery
+from ingest.pipeline import prepare
+from ingest.storing import Attempt, Tools
 from tests.fix_stack import BrokerUnderTest, eventually
 from tests.mqtt_talk import Talker
 
@@ -37,7 +45,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def position(device_id: str, seq: int, moment: datetime | None = None, **changes: Any) -> dict[str, Any]:
+def position(device_id: str, seq: int, moment: datetime | None = None, /, **changes: Any) -> dict[str, Any]:
     """A good position report, changed as told; a change to None leaves the field out."""
     moment = moment or wall_now()
     report = {
@@ -216,3 +224,50 @@ def ingest_rig(database_url: str, fresh_broker: BrokerUnderTest, tmp_path: Path)
 
 def minutes_ago(minutes: float) -> datetime:
     return wall_now() - timedelta(minutes=minutes)
+
+
+@dataclass
+class Pipeline:
+    """The stages against a real database, without a broker."""
+
+    conn: Connection
+    tools: Tools
+
+    def put(self, *deliveries: Delivery) -> Attempt:
+        """Commit deliveries as one batch."""
+        return commit(self.conn, prepare(list(deliveries), self.tools.clock), self.tools)
+
+    def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.conn.execute(query, values).fetchall()
+
+    def quarantined(self) -> dict[str, int]:
+        return dict(self.ask("SELECT reason, sum(times)::int FROM quarantine GROUP BY reason"))
+
+    def counts(self, *tables: str) -> tuple[int, ...]:
+        return tuple(self.ask(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+
+
+def delivery(
+    *items: dict[str, Any] | bytes,
+    device_id: str = "d1",
+    kind: str = "telemetry",
+    shard: int = 0,
+    topic: str | None = None,
+) -> Delivery:
+    """Return a message of these reports, or bytes, as the transport would hand it over."""
+    raws = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in items]
+    payload = raws[0] if len(raws) == 1 else b"[" + b",".join(raws) + b"]"
+    return Delivery(None, topic or topics.build(shard, device_id, kind), payload, monotonic())
+
+
+@pytest.fixture
+def pipeline(database_url: str) -> Iterator[Pipeline]:
+    """Devices d1 to d9 are registered; d8 is revoked, d9 is in no vehicle. Rules are not wired."""
+    with connect(database_url, name="test", autocommit=True) as conn:
+        with conn.transaction():
+            for number in range(1, 9):
+                provisioning.add_device(conn, f"d{number}", f"car-{number}")
+            provisioning.add_device(conn, "d9")
+            provisioning.revoke(conn, "d8")
+        telemetry.prepare(conn)
+        yield Pipeline(conn, Tools(WallClock(), BindingCache(), Partitions(), None))
