@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from core.domain.finding import Finding
@@ -31,6 +32,7 @@ __all__ = [
     "FenceIndex",
     "advance",
     "advance_many",
+    "advance_with_marks",
     "deadlines",
     "from_bytes",
     "initial_state",
@@ -86,19 +88,55 @@ def advance_many(items: Sequence[Item], context: Context) -> list[Advance]:
     for (state, inputs, facts), seen in zip(items, sights, strict=True):
         work = Work(state, facts, context)
         for item, sight in zip(inputs, seen, strict=True):
-            if isinstance(item, Report) and is_undated(item):
-                work.take_undated(item)
-                continue
-            key = input_order(item)
-            if key <= work.last:
-                continue
-            work.last = key
-            if isinstance(item, Report):
-                work.take_report(item, sight)
-            else:
-                work.take_mark(item)
+            _take(work, item, sight)
         results.append(Advance(work.state(), work.findings))
     return results
+
+
+def _take(work: Work, item: Input, sight: Sight | None) -> None:
+    if isinstance(item, Report) and is_undated(item):
+        work.take_undated(item)
+        return
+    key = input_order(item)
+    if key <= work.last:
+        return
+    work.last = key
+    if isinstance(item, Report):
+        work.take_report(item, sight)
+    else:
+        work.take_mark(item)
+
+
+def advance_with_marks(
+    state: VehicleState, reports: Sequence[Report], facts: VehicleFacts, context: Context, until_ms: int
+) -> Advance:
+    """Take reports and, between them, the time marks that a prompt sweeper would have made.
+
+    ``until_ms`` is how far passed time is known: silences that end later than it are not marked.
+    """
+    work = Work(state, facts, context)
+    (sights,) = _look([(state, reports, facts)], context)
+    for number, (report, sight) in enumerate(zip(reports, sights, strict=True)):
+        _take(work, report, sight)
+        next_ms = reports[number + 1].t_ms if number + 1 < len(reports) else until_ms + 1
+        if next_ms - report.t_ms > context.thresholds.power.debounce_s * 1000:
+            _sweep(work, facts, context, next_ms)
+    return Advance(work.state(), work.findings)
+
+
+def _sweep(work: Work, facts: VehicleFacts, context: Context, before_ms: int) -> None:
+    taken = set[TimeMark]()
+    while True:
+        marks = [
+            TimeMark(vehicle_id=facts.vehicle_id, **msgspec.structs.asdict(deadline))
+            for deadline in deadlines(work.state(), facts, context)
+            if deadline.due_ms < before_ms
+        ]
+        mark = min((m for m in marks if m not in taken), key=input_order, default=None)
+        if mark is None:
+            return
+        taken.add(mark)
+        _take(work, mark, None)
 
 
 def deadlines(state: VehicleState, facts: VehicleFacts, context: Context) -> list[Deadline]:
@@ -146,7 +184,8 @@ def _dwell_deadline(state: VehicleState, context: Context) -> Deadline | None:
             continue
         fence = context.fences.fences[number]
         moment = risk_place.raise_at_ms(visit, stay.start_ms, fence, context.thresholds.risk_place)
-        if moment is not None:
+        # A fence that will have expired by then can prove nothing: armed, it would fire for ever.
+        if moment is not None and context.fences.active(fence_id, moment) is not None:
             due.append((moment, 1 if visit is None or visit.raised_ms is None else 2))
     if not due:
         return None

@@ -6,6 +6,7 @@ A compiled grid can stand behind the same three questions: ``locate``, ``chords`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -57,6 +58,7 @@ class FenceIndex:
         self.fences: tuple[Fence, ...] = tuple(fences)
         self.edges: Edges = collect_edges(self.fences)
         self.inradius_m: list[float] = [inradius_m(f, _BAND_CAP_INRADIUS_M) for f in self.fences]
+        self.bounds: list[tuple[float, float, float, float]] = [f.geometry.bounds for f in self.fences]
         self._geometries: NDArray[np.object_] = np.array([f.geometry for f in self.fences], dtype=object)
         shapely.prepare(self._geometries)
         self._versions: dict[str, list[int]] = {}
@@ -174,17 +176,36 @@ class FenceIndex:
         fence = self.fences[number]
         if fence.kind == "circle":
             return haversine_m(lat, lon, fence.geometry.y, fence.geometry.x) - fence.radius_m
-        west, south, east, north = fence.geometry.bounds
-        side = max(west - lon, lon - east, 0.0) * metres_per_degree_lon(lat)
-        up = max(south - lat, lat - north, 0.0) * METRES_PER_DEGREE
         half = fence.width_m / 2.0
-        if max(side, up) - half > enough_m:
+        if _box_m(self.bounds[number], lon, lat) - half > enough_m:
             return float("inf")
         edges = self.edges.of(number)
         distance = float(point_segments_m(lat, lon, edges).min()) if len(edges) else float("inf")
         if fence.kind == "corridor":
             return distance - half
         return -distance if shapely.intersects_xy(fence.geometry, lon, lat) else distance
+
+    def outside_m(
+        self, number: int, lon_a: float, lat_a: float, lon_b: float, lat_b: float, enough_m: float
+    ) -> tuple[float, float]:
+        """Return the distances of two points outside a fence to it.
+
+        If the distances to its box already add up to more than ``enough_m``, those are returned.
+        """
+        fence = self.fences[number]
+        if fence.kind == "circle":
+            return (
+                max(0.0, self.signed_distance_m(number, lon_a, lat_a)),
+                max(0.0, self.signed_distance_m(number, lon_b, lat_b)),
+            )
+        to_box = _box_m(self.bounds[number], lon_a, lat_a), _box_m(self.bounds[number], lon_b, lat_b)
+        edges = self.edges.of(number)
+        if sum(to_box) > enough_m or not len(edges):
+            return to_box
+        count = len(edges)
+        lat, lon = np.repeat((lat_a, lat_b), count), np.repeat((lon_a, lon_b), count)
+        distance = point_segments_m(lat, lon, np.concatenate([edges, edges]))
+        return float(distance[:count].min()), float(distance[count:].min())
 
     def contains(self, number: int, lon: float, lat: float) -> bool:
         """Return whether a point is in a fence or on its border."""
@@ -260,6 +281,13 @@ class FenceIndex:
                     f"Expected the fence index to agree with Shapely at {lons[point]}, {lats[point]}",
                     code="fence_index_disagrees",
                 )
+
+
+def _box_m(box: tuple[float, float, float, float], lon: float, lat: float) -> float:
+    """Return a lower bound of the distance from a point to what is in a box."""
+    side = max(box[0] - lon, lon - box[2], 0.0) * metres_per_degree_lon(lat)
+    up = max(box[1] - lat, lat - box[3], 0.0) * METRES_PER_DEGREE
+    return math.hypot(side, up)
 
 
 def _grow(boxes: Floats, by_m: Floats) -> None:

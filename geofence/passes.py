@@ -65,11 +65,17 @@ def passes(
     """Return the passes between two fixes. ``members`` are fences that hold one of the two."""
     found: list[Passed] = []
     span_ms = b.t_ms - a.t_ms
+    west, east = min(a.lon, b.lon), max(a.lon, b.lon)
+    south, north = min(a.lat, b.lat), max(a.lat, b.lat)
     for number in candidates:
         fence = index.fences[number]
         if fence.id in members or not (fence.in_force(a.t_ms) and fence.in_force(b.t_ms)):
             continue
-        met = meetings(index, number, a, b)
+        box = index.bounds[number]
+        apart = fence.kind == "polygon" and (
+            box[0] > east or box[2] < west or box[1] > north or box[3] < south
+        )
+        met = None if apart else meetings(index, number, a, b)
         if met is not None:
             middle_ms = a.t_ms + round((met[0] + met[1]) / 2.0 * span_ms)
             evidence = {"inside_s": round((met[1] - met[0]) * span_ms / 1000.0, 1)}
@@ -77,9 +83,7 @@ def passes(
             continue
         if index.inradius_m[number] > limits.possible_max_inradius_m:
             continue
-        far = reach + 1.0
-        a_m = max(0.0, index.signed_distance_m(number, a.lon, a.lat, far))
-        b_m = max(0.0, index.signed_distance_m(number, b.lon, b.lat, far))
+        a_m, b_m = index.outside_m(number, a.lon, a.lat, b.lon, b.lat, reach)
         if a_m + b_m <= reach:
             share = a_m / (a_m + b_m) if a_m + b_m > 0.0 else 0.5
             evidence = {"slack_m": round(reach - a_m - b_m, 1)}

@@ -44,7 +44,7 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     reach_speed_factor: float = 1.3
     reach_min_mps: float = 15.0
     pass_repeat_s: int = 600
-    possible_max_inradius_m: float = 1500.0  # [O] larger fences are almost always reachable: noise
+    possible_max_inradius_m: float = 400.0  # [O] larger fences are almost always reachable: noise
 
 
 class MotionThresholds(msgspec.Struct, frozen=True, kw_only=True):
