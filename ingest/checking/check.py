@@ -37,14 +37,15 @@ class CheckReport:
     dup_conflict: int = 0
     lost: int = 0
     ghost: int = 0
+    stored_twice: int = 0
     reasons: dict[str, dict[str, int]] = field(default_factory=dict)
     lost_examples: list[Missing] = field(default_factory=list)
     ghost_examples: list[Missing] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost and nothing invented."""
-        return self.lost == 0 and self.ghost == 0
+        """Whether nothing was lost, invented or stored twice."""
+        return self.lost == 0 and self.ghost == 0 and self.stored_twice == 0
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as JSON-able values."""
@@ -122,6 +123,7 @@ def check(conn: Connection, rows: Iterator[LogRow]) -> CheckReport:
         for verdict, count in verdicts.items():
             setattr(report, verdict, count)
         report.ghost = store.count_ghosts(conn)
+        report.stored_twice = store.count_stored_twice(conn)
         report.reasons = store.reasons(conn)
         if report.lost:
             report.lost_examples = store.list_lost(conn, EXAMPLES)

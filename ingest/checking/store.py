@@ -101,6 +101,15 @@ def count_ghosts(conn: Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def count_stored_twice(conn: Connection) -> int:
+    """Return how many rows there are beyond one per identity and bytes; the key makes it zero."""
+    row = conn.execute(
+        "SELECT coalesce(sum(copies - 1), 0) FROM (SELECT count(*) AS copies FROM found"
+        " GROUP BY device_id, boot_id, seq, sha256 HAVING count(*) > 1) repeated"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def list_lost(conn: Connection, limit: int) -> list[Missing]:
     """Return the first lost reports, for the operator to look for."""
     rows = conn.execute(

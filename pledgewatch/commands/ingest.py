@@ -48,7 +48,7 @@ def check(
         for name, value in found.as_dict().items():
             typer.echo(f"{name:>16}  {value}")
     if not found.good:
-        typer.echo(f"ingest check: {found.lost} lost, {found.ghost} never sent", err=True)
+        typer.echo(f"ingest check: {found.lost} lost, {found.ghost} never sent, {found.stored_twice} stored twice", err=True)
         raise typer.Exit(1)
 
 
