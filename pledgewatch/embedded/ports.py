@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from core.errors import Misconfigured
@@ -25,22 +26,36 @@ class PortBusy(Misconfigured):
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Tell whether we could listen on a port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         # As servers do; without it the TIME_WAIT of our own last run would look like a stranger.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                raise Misconfigured(
+                    f"Expected an address of this machine to listen on, was {host}", code="bad_listen_address"
+                ) from error
             return False
     return True
 
 
 def any_free(host: str = LOOPBACK) -> int:
     """Return a port that is free at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def _family(host: str) -> socket.AddressFamily:
+    try:
+        return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except socket.gaierror as error:
+        raise Misconfigured(
+            f"Expected the name or address of this machine to listen on, was {host!r}",
+            code="bad_listen_address",
+        ) from error
 
 
 def choose(what: str, wanted: int, remembered: int, variable: str) -> int:

@@ -90,11 +90,11 @@ def _run(
     on_ready: Ready | None,
 ) -> None:
     http_port = _http_port(settings)
-    with console.status("PostgreSQL (the first start makes the cluster) …"):
+    with _stage(console, "PostgreSQL (the first start makes the cluster) …"):
         if not settings.database_url:
             stack.postgres.own()
         database_url = stack.database_url
-    with console.status("MQTT broker …"):
+    with _stage(console, "MQTT broker …"):
         if not settings.mqtt_url:
             stack.broker.own()
         mqtt_url = stack.mqtt_url
@@ -102,8 +102,8 @@ def _run(
         supervisor.add("PostgreSQL", stack.postgres_server)
     if stack.broker.owned:
         supervisor.add("MQTT broker", stack.broker_server)
-    with console.status("Migrations …") as status:
-        migrate(database_url, tell=lambda name: status.update(f"Migrations: {name} …"))
+    with _stage(console, "Migrations …") as tell:
+        migrate(database_url, tell=lambda name: tell(f"Migrations: {name} …"))
 
     story = importlib.import_module("pledgewatch.demo") if demo else None
     environment = {
@@ -136,6 +136,17 @@ def _run(
         idle.wait(TICK_S)
 
 
+@contextlib.contextmanager
+def _stage(console: Console, text: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done: a spinner on a terminal, lines in a log."""
+    if not console.is_terminal:
+        console.print(text, highlight=False, soft_wrap=True)
+        yield lambda more: console.print(more, highlight=False, soft_wrap=True)
+        return
+    with console.status(text) as status:
+        yield status.update
+
+
 def _http_port(settings: Settings) -> int:
     if settings.http_port == 0:
         return ports.any_free(settings.http_host)
@@ -152,9 +163,9 @@ def _start_rooms(
     console: Console,
 ) -> list[RoomProcess]:
     rooms = []
-    with console.status("Processes …") as status:
+    with _stage(console, "Processes …") as tell:
         for name, command in room_commands(settings):
-            status.update(f"Processes: {name} …")
+            tell(f"Processes: {name} …")
             room = RoomProcess(name, command, environment, data_dir / "logs" / f"{name}.log")
             supervisor.add(name, room)
             rooms.append(room)
@@ -164,7 +175,7 @@ def _start_rooms(
 def _await_page(page_url: str, supervisor: Supervisor, console: Console) -> bool:
     deadline = monotonic() + PAGE_TIMEOUT_S
     idle = threading.Event()
-    with console.status("Waiting for the page …"):
+    with _stage(console, "Waiting for the page …"):
         while monotonic() < deadline:
             if _answers(f"{page_url}/health/live"):
                 return True

@@ -1,10 +1,11 @@
 """The fixtures that the other tests stand on."""
 
 import psycopg
+import pytest
 
 from core.db.pool import Connection
 from pledgewatch.embedded.probe import ACCEPTED, mqtt_connect_code
-from tests.fix_stack import BrokerUnderTest
+from tests.fix_stack import BrokerUnderTest, missing
 
 
 def tables_of(url: str) -> set[str]:
@@ -35,3 +36,12 @@ def test_an_added_account_is_valid_at_once_and_a_removed_one_is_not(broker: Brok
     assert mqtt_connect_code(broker.host, broker.port, "fixture-device", password) == ACCEPTED
     broker.remove_user("fixture-device")
     assert mqtt_connect_code(broker.host, broker.port, "fixture-device", password) != ACCEPTED
+
+
+def test_a_missing_part_skips_unless_it_is_required(monkeypatch):
+    monkeypatch.setenv("PLEDGEWATCH_REQUIRE", "browser")
+    with pytest.raises(pytest.skip.Exception, match="no broker here"):
+        missing("broker", "no broker here")
+    monkeypatch.setenv("PLEDGEWATCH_REQUIRE", "browser, broker")
+    with pytest.raises(pytest.fail.Exception, match="no broker here"):
+        missing("broker", "no broker here")

@@ -176,14 +176,17 @@ def test_data_of_a_version_that_nobody_here_can_serve_is_explained(data_dir: Pat
         EmbeddedPostgres(data_dir).start()
 
 
-def test_a_killed_parent_leaves_no_server_and_the_data_is_whole(data_dir: Path):
+@pytest.mark.parametrize("identity", ["chosen", pytest.param("dropped", marks=root_only)])
+def test_a_killed_parent_leaves_no_server_and_the_data_is_whole(data_dir: Path, identity: str):
     script = textwrap.dedent(
         """
         import sys, threading
         from pathlib import Path
         from pledgewatch.embedded.postgres import EmbeddedPostgres
+        from pledgewatch.embedded.identity import choose_identity, dropped_identity
+        identity = dropped_identity() if sys.argv[2] == "dropped" else choose_identity()
         # From a thread that ends at once: the death signal must follow the process, not the thread.
-        server = EmbeddedPostgres(Path(sys.argv[1]))
+        server = EmbeddedPostgres(Path(sys.argv[1]), identity=identity)
         thread = threading.Thread(target=server.start)
         thread.start()
         thread.join()
@@ -192,7 +195,10 @@ def test_a_killed_parent_leaves_no_server_and_the_data_is_whole(data_dir: Path):
         """
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", script, str(data_dir)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(data_dir), identity],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     pid_text, dsn = parent.stdout.readline().split()
@@ -202,7 +208,8 @@ def test_a_killed_parent_leaves_no_server_and_the_data_is_whole(data_dir: Path):
     parent.kill()
     parent.communicate(timeout=30)
     eventually(lambda: not is_alive(pid), what="the server to follow its parent")
-    with EmbeddedPostgres(data_dir) as server:
+    again = dropped_identity() if identity == "dropped" else choose_identity()
+    with EmbeddedPostgres(data_dir, identity=again) as server:
         assert ask(server.dsn, "SELECT text FROM kept") == "before the kill"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -184,11 +185,12 @@ def test_a_second_up_on_the_same_folder_is_refused_politely(up: Up):
 @pytest.mark.parametrize(
     "variable", ["PLEDGEWATCH_HTTP_PORT", "PLEDGEWATCH_POSTGRES_PORT", "PLEDGEWATCH_MQTT_PORT"]
 )
-def test_a_busy_port_is_named_with_the_variable_that_changes_it(up: Up, tmp_path: Path, variable: str):
-    up.ready()
-    second = Up(tmp_path / "second", **{variable: str(up.port)})
-    said = second.end()
-    assert second.process.returncode == 1
+def test_a_busy_port_is_named_with_the_variable_that_changes_it(tmp_path: Path, variable: str):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = Up(tmp_path / "data", **{variable: port})
+        said = refused.end()
+    assert refused.process.returncode == 1
     assert f"set {variable}" in said
-    assert str(up.port) in said
-    assert running_database_url(tmp_path / "second") is None
+    assert port in said
+    assert running_database_url(tmp_path / "data") is None
