@@ -37,6 +37,7 @@ class Incident:
 
     kind: str
     at_ms: int
+    goal_ms: int = 0  # a moment that the incident aims at, for those that do
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Scene:
     here: Whereabouts
     begin_ms: int
     plan_end_ms: int
+    goal_ms: int = 0
 
     @property
     def wired(self) -> FleetDevice:

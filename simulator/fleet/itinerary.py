@@ -10,11 +10,13 @@ from simulator.domain import FleetVehicle
 from simulator.fleet.incidents import INCIDENTS, MINUTE_MS, Incident, Scene, Whereabouts, drive
 from simulator.fleet.legs import Leg
 from simulator.fleet.routine import HOUR_MS, Driver, Errand
+from simulator.fleet.story import STORY_INCIDENTS
 
 SETTLE_MS = 12 * MINUTE_MS  # parked this long before anything bad happens: a tow rule has armed by then
 SHORTEST_STAY_MS = 6 * MINUTE_MS
 TOO_LATE_MS = 75 * MINUTE_MS
 FAR_FUTURE_MS = 2**62
+PLAYED = INCIDENTS | STORY_INCIDENTS
 
 
 def itinerary(
@@ -75,10 +77,8 @@ class _Life:
             if begin_ms >= self._end_ms:
                 return
             yield self._wait_until(begin_ms)
-            scene = Scene(
-                self._city, self._vehicle, self._driver, self._rng, self._here, begin_ms, self._end_ms
-            )
-            legs, self._here = INCIDENTS[incident.kind](scene)
+            scene = self._scene(begin_ms, incident.goal_ms)
+            legs, self._here = PLAYED[incident.kind](scene)
             yield from legs
             self._now_ms = legs[-1].end_ms
 
@@ -87,8 +87,13 @@ class _Life:
         self._now_ms = moment_ms
         return leg
 
+    def _scene(self, begin_ms: int, goal_ms: int = 0) -> Scene:
+        return Scene(
+            self._city, self._vehicle, self._driver, self._rng, self._here, begin_ms, self._end_ms, goal_ms
+        )
+
     def _go(self, errand: Errand, depart_ms: int) -> Leg:
-        scene = Scene(self._city, self._vehicle, self._driver, self._rng, self._here, depart_ms, self._end_ms)
+        scene = self._scene(depart_ms)
         trip, there = drive(scene, self._here, errand.place, depart_ms)
         leg = Leg(depart_ms, there.since_ms, self._here.spot, ignition=True, trip=trip)
         self._here, self._now_ms = there, there.since_ms

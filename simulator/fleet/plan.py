@@ -13,6 +13,8 @@ from simulator.fleet.incidents import Incident
 from simulator.fleet.itinerary import itinerary
 from simulator.fleet.legs import Leg
 from simulator.fleet.roster import make_fleet
+from simulator.fleet.sampling import Sampling
+from simulator.fleet.story import write_story
 from simulator.fleet.wired import WiredTracker
 from simulator.fleet.wireless import WirelessTracker
 
@@ -40,11 +42,13 @@ class FleetPlan:
         start_ms: int,
         end_ms: int,
         incidents: dict[str, list[Incident]],
+        sampling: dict[str, Sampling] | None = None,
     ) -> None:
         self.city, self.seed = city, seed
         self.vehicles = tuple(vehicles)
         self.start_ms, self.end_ms = start_ms, end_ms
         self.incidents = incidents
+        self._sampling = sampling or {}
 
     @classmethod
     def scenario(
@@ -72,6 +76,12 @@ class FleetPlan:
                 f"Expected scenario day, quiet, storm or story, was {name!r}", code="unknown_scenario"
             )
         return cls(city, seed, vehicles, start_ms, end_ms, planned)
+
+    @classmethod
+    def story(cls, seed: int, count: int, meet_ms: int) -> FleetPlan:
+        """Plan the demo's story around the moment at which its clock meets the wall clock."""
+        told = write_story(seed, count, meet_ms)
+        return cls(told.city, seed, told.vehicles, told.start_ms, told.end_ms, told.incidents, told.sampling)
 
     @property
     def devices(self) -> list[FleetDevice]:
@@ -128,7 +138,7 @@ class FleetPlan:
     def _tracker(self, vehicle: FleetVehicle, device: FleetDevice) -> WiredTracker | WirelessTracker:
         if device.power == "wireless":
             return WirelessTracker(vehicle, device, self.seed, self.start_ms)
-        return WiredTracker(vehicle, device, self.seed)
+        return WiredTracker(vehicle, device, self.seed, self._sampling.get(device.device_id))
 
 
 def _spread(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from simulator.domain import FleetDevice, FleetVehicle
 from simulator.fleet.legs import Leg, Window
+from simulator.fleet.sampling import Sampling
 from simulator.fleet.sensors import Gnss, Power
 from simulator.fleet.tracker import Tracker
 from simulator.fleet.trip import Moment, Trip
@@ -26,8 +27,11 @@ JAMMED_RSSI_DBM = -112
 class WiredTracker(Tracker):
     """Samples a vehicle's legs; ``sample`` yields the moment of each report after writing it."""
 
-    def __init__(self, vehicle: FleetVehicle, device: FleetDevice, seed: int) -> None:
+    def __init__(
+        self, vehicle: FleetVehicle, device: FleetDevice, seed: int, sampling: Sampling | None = None
+    ) -> None:
         super().__init__(vehicle, device, seed)
+        self._sampling = sampling or Sampling.of(device)
         self._gnss = Gnss.of(self.rng)
         self._power = Power(self.rng)
         self._odometer_km = self.rng.uniform(6_000, 130_000)
@@ -57,16 +61,14 @@ class WiredTracker(Tracker):
             moment = trip.at((t_ms - leg.start_ms) / 1000.0)
             self._say(t_ms, moment, moving=True, engine=leg.ignition, parked_h=0.0)
             yield t_ms
-            t_ms = self._next_of(t_ms, self.device.moving_s * 1000)
+            t_ms = self._next_of(t_ms, self._sampling.moving(t_ms))
 
     def _park(self, leg: Leg, end_ms: int) -> Iterator[int]:
         since_ms = leg.start_ms if leg.since_ms is None else leg.since_ms
         if since_ms == leg.start_ms:
             t_ms = leg.start_ms + ENGINE_OFF_AFTER_MS  # ignition off is reported at once
         elif self._next_ms is None:
-            t_ms = leg.start_ms + int(
-                self.rng.random() * self.device.parked_s * 1000
-            )  # the fleet's first words
+            t_ms = leg.start_ms + int(self.rng.random() * self._sampling.parked(leg.start_ms))  # first words
         else:
             t_ms = max(self._next_ms, leg.start_ms)
         here = Moment(leg.spot, 0.0, 0.0, 0.0)
@@ -88,7 +90,7 @@ class WiredTracker(Tracker):
     def _pause_ms(self, t_ms: int) -> int:
         if 0 < self._held < HELD_ALARM_REPORTS:
             return TAMPER_PAUSE_MS
-        return (self.device.sleep_s if self._asleep else self.device.parked_s) * 1000
+        return self._sampling.sleep_ms if self._asleep else self._sampling.parked(t_ms)
 
     def _next_of(self, t_ms: int, pause_ms: int) -> int:
         after_ms = t_ms + pause_ms + self.rng.randint(-400, 400)
