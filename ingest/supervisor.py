@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
-import uuid
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,6 +18,7 @@ from ingest.faults import LeaseLost
 from ingest.paho_transport import PahoTransport
 from ingest.slots import store as slot_store
 from ingest.slots.lease import client_id, shards_of
+from ingest.slots.owner import surely_dead, this_process
 from ingest.worker import Worker
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ class Supervisor:
         self._mqtt_url = mqtt_url
         self._settings = settings
         self._make_tools = make_tools
-        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self._owner = this_process()
         self._workers: dict[int, tuple[Worker, threading.Thread]] = {}
         self._leased_at_s = 0.0
         self.stop = threading.Event()
@@ -85,7 +83,8 @@ class Supervisor:
             return None
         try:
             with connect(self._database_url, name="ingest-lease") as conn:
-                return slot_store.lease_free_slot(conn, self._settings.ingest_slots, self._owner)
+                dead = list(filter(surely_dead, slot_store.owners(conn)))
+                return slot_store.lease_free_slot(conn, self._settings.ingest_slots, self._owner, dead)
         except psycopg.Error as exc:
             _log.warning("lease_failed", error=str(exc).partition("\n")[0])
             return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingest.slots.lease import LEASE_S, Lease
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from core.db.pool import Connection
@@ -22,8 +23,15 @@ class SlotFigures(NamedTuple):
     retries: int = 0
 
 
-def lease_free_slot(conn: Connection, slots: int, owner: str) -> Lease | None:
-    """Take the lowest slot that nobody holds; None when all are held."""
+def owners(conn: Connection) -> list[str]:
+    """Return who is written down as holding a slot."""
+    return [
+        owner for (owner,) in conn.execute("SELECT owner FROM ingest_slot WHERE owner IS NOT NULL").fetchall()
+    ]
+
+
+def lease_free_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str] = ()) -> Lease | None:
+    """Take the lowest slot that nobody holds, or a dead process holds; None when all are held."""
     conn.execute(
         "INSERT INTO ingest_slot (slot) SELECT generate_series(0, %s) ON CONFLICT DO NOTHING", (slots - 1,)
     )
@@ -33,10 +41,10 @@ def lease_free_slot(conn: Connection, slots: int, owner: str) -> Lease | None:
         # An owner that released leaves NULL; one that is still written here died or lost its database.
         " unclean_ends = CASE WHEN mine.owner IS NULL THEN 0 ELSE mine.unclean_ends + 1 END"
         " WHERE slot = (SELECT slot FROM ingest_slot WHERE slot < %s"
-        "   AND (owner IS NULL OR leased_until < clock_timestamp())"
+        "   AND (owner IS NULL OR leased_until < clock_timestamp() OR owner = ANY(%s))"
         "   ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)"
         " RETURNING slot, epoch, session_made, unclean_ends",
-        (owner, LEASE_S, slots),
+        (owner, LEASE_S, slots, list(dead)),
     ).fetchone()
     return Lease(*row) if row else None
 

@@ -9,7 +9,11 @@ import sys
 from geofence.writer import RuleWriter
 from ingest import worker as worker_module
 from ingest.__main__ import main
+from ingest.committing import commit
 from ingest.worker import Worker
+
+mutate = setattr
+"""What a mutation is."""
 
 
 def acknowledge_before_commit() -> None:
@@ -20,7 +24,7 @@ def acknowledge_before_commit() -> None:
         self.transport.ack([delivery.token for delivery in deliveries if delivery.token is not None])
         take(self, deliveries)
 
-    Worker._take = hasty
+    mutate(Worker, "_take", hasty)
 
 
 def swallow_failures() -> None:
@@ -35,12 +39,11 @@ def swallow_failures() -> None:
             print("swallowed", exc, file=sys.stderr)
             self._conn = None
 
-    Worker._persist = careless
+    mutate(Worker, "_persist", careless)
 
 
 def die_between_commit_and_acknowledgement() -> None:
     """Not a mutant but a moment: the process is gone right after its first COMMIT with reports in it."""
-    commit = worker_module.commit
 
     def last_words(conn, batch, tools, **options):
         attempt = commit(conn, batch, tools, **options)
@@ -48,12 +51,12 @@ def die_between_commit_and_acknowledgement() -> None:
             os._exit(9)
         return attempt
 
-    worker_module.commit = last_words
+    mutate(worker_module, "commit", last_words)
 
 
 def die_in_the_rules() -> None:
     """The engine takes the process with it, as a fault in compiled code does."""
-    RuleWriter.apply = lambda *_, **__: os._exit(9)
+    mutate(RuleWriter, "apply", lambda *_, **__: os._exit(9))
 
 
 def fail_in_the_rules() -> None:
@@ -62,7 +65,7 @@ def fail_in_the_rules() -> None:
     def apply(self, conn, reports, *, now_ms):
         conn.execute("SELECT 1 / 0")
 
-    RuleWriter.apply = apply
+    mutate(RuleWriter, "apply", apply)
 
 
 if __name__ == "__main__":
