@@ -152,13 +152,18 @@ def second_pledge(scene: Scene) -> tuple[list[Leg], Whereabouts]:
 
 
 def tow(scene: Scene) -> tuple[list[Leg], Whereabouts]:
+    """Drive to town, park where one must not, be towed away: the engine was seen running before."""
+    errand, parked = drive(scene, scene.here, scene.rng.choice(scene.city.of("mall")), scene.begin_ms)
+    taken_ms = parked.since_ms + scene.hours(0.3, 0.7)
     lot = scene.city.of("impound")[0]
-    trip, there = drive(scene, scene.here, lot, scene.begin_ms, limit_kmh=TOW_LIMIT_KMH)
+    trip, there = drive(scene, parked, lot, taken_ms, limit_kmh=TOW_LIMIT_KMH)
     leave_ms = there.since_ms + scene.hours(4.0, 10.0)
     back, home = drive(scene, there, scene.driver.home, leave_ms)
-    labels = scene.label("tow", scene.begin_ms, there.since_ms, "TOW_SUSPECTED", "", there.since_ms)
+    labels = scene.label("tow", taken_ms, there.since_ms, "TOW_SUSPECTED", "", there.since_ms)
     return [
-        Leg(scene.begin_ms, there.since_ms, scene.here.spot, ignition=False, trip=trip, labels=labels),
+        Leg(scene.begin_ms, parked.since_ms, scene.here.spot, ignition=True, trip=errand),
+        Leg(parked.since_ms, taken_ms, parked.spot, ignition=False),
+        Leg(taken_ms, there.since_ms, parked.spot, ignition=False, trip=trip, labels=labels),
         Leg(there.since_ms, leave_ms, there.spot, ignition=False),
         Leg(leave_ms, home.since_ms, there.spot, ignition=True, trip=back),
     ], home

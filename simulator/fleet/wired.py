@@ -112,10 +112,12 @@ class WiredTracker(Tracker):
         removed, jammed = self._window("removed", t_ms), self._window("jamming", t_ms)
         cut = removed is not None or self._window("power_cut", t_ms) is not None
         fields: dict[str, object] = {}
+        # In a thinned past no neighbour would contradict a jump; a device at its true pace has some.
+        may_jump = not self._asleep and not cut and not self._sampling.is_past(t_ms)
         if jammed is not None:
             fields |= {"fix_valid": False, "sat": self.rng.randint(0, 2), "rssi_dbm": JAMMED_RSSI_DBM}
         else:
-            fields |= self._gnss.fix(moment.point, t_ms, moving=moving, may_jump=not self._asleep and not cut)
+            fields |= self._gnss.fix(moment.point, t_ms, moving=moving, may_jump=may_jump)
             fields["speed_kmh"] = round(max(0.0, moment.speed_kmh * self.rng.gauss(1, 0.03)), 1)
             if moving and moment.speed_kmh > 3:
                 fields["heading_deg"] = round(moment.heading_deg, 1) % 360.0
