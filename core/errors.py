@@ -6,6 +6,9 @@ PledgewatchError                 500  something we promised did not hold
 ├── Forbidden                    403  known, but not allowed to do this
 ├── NotFound                     404  no such thing, or not visible to the asker
 ├── Conflict                     409  the thing changed, or is in the wrong state
+├── Stale                        412  an edit was made from an old version (If-Match)
+├── PreconditionMissing          428  an edit did not say from which version it was made
+├── TooManyRequests              429  wait before trying again
 ├── Upstream                     502  a broker, webhook or market source answered badly
 ├── Unavailable                  503  a part is down; try again
 └── Misconfigured                500  a setting or a file of ours is wrong; names it
@@ -65,6 +68,27 @@ class Conflict(PledgewatchError):
 
     status = 409
     default_code = "conflict"
+
+
+class Stale(PledgewatchError):
+    """An edit was made from a version that is no longer the newest."""
+
+    status = 412
+    default_code = "stale_version"
+
+
+class PreconditionMissing(PledgewatchError):
+    """An edit did not say from which version it was made."""
+
+    status = 428
+    default_code = "if_match_required"
+
+
+class TooManyRequests(PledgewatchError):
+    """The asker has to wait before trying again."""
+
+    status = 429
+    default_code = "too_many_requests"
 
 
 class Upstream(PledgewatchError):

@@ -2,5 +2,6 @@
 
 pytest_plugins = [
     "tests.fix_stack",
+    "tests.fix_api",
     "tests.fix_ingest",
 ]

@@ -36,6 +36,7 @@ class LoanRow:
     snapshot_days_past_due: int
     snapshot_next_due_on: date | None
     snapshot_status: str
+    snapshot_covers_until: datetime | None
 
     @property
     def standing(self) -> Standing:
@@ -52,13 +53,18 @@ class LoanRow:
             self.snapshot_status,
         )
 
+    @property
+    def covered(self) -> datetime:
+        """Return until when payments are inside the snapshot's balance."""
+        return self.snapshot_covers_until or self.snapshot_at
+
 
 _COLUMNS = tuple(LoanRow.__dataclass_fields__)
 _TYPED = (
     "loan_id text, vehicle_id text, borrower_id text, pledgor_id text, collateral_form text, currency text,"
     " principal_minor bigint, balance_minor bigint, days_past_due integer, next_due_on date, status text,"
     " snapshot_at timestamptz, snapshot_balance_minor bigint, snapshot_days_past_due integer,"
-    " snapshot_next_due_on date, snapshot_status text"
+    " snapshot_next_due_on date, snapshot_status text, snapshot_covers_until timestamptz"
 )
 # Rows that change the vehicle or the form bump the facts of the rules (migration 0110); the rest must not.
 _FACTS = ("vehicle_id", "collateral_form")
@@ -151,8 +157,36 @@ def get_payment(conn: Connection, payment_id: str) -> Payment | None:
     return Payment(*row) if row else None
 
 
-def known_loans(conn: Connection, loan_ids: Sequence[str]) -> set[str]:
-    """Return which of these loans are stored."""
-    return {
-        row[0] for row in conn.execute("SELECT loan_id FROM loan WHERE loan_id = ANY(%s)", (list(loan_ids),))
-    }
+def currencies_of(conn: Connection, loan_ids: Sequence[str]) -> dict[str, str]:
+    """Return the currency of each stored one of these loans."""
+    return dict(
+        conn.execute(
+            "SELECT loan_id, currency FROM loan WHERE loan_id = ANY(%s)", (list(loan_ids),)
+        ).fetchall()
+    )
+
+
+def list_loans(
+    conn: Connection,
+    org_ids: Sequence[str],
+    *,
+    vehicle_id: str | None = None,
+    overdue: bool = False,
+    after: str | None = None,
+    limit: int = 100,
+) -> list[LoanRow]:
+    """Return loans on vehicles of these branches, by loan id; ``after`` is the last id of the page before."""
+    rows = conn.execute(
+        f"SELECT {', '.join('l.' + name for name in _COLUMNS)} FROM loan l JOIN vehicle v USING (vehicle_id)"
+        " WHERE v.org_id = ANY(%(orgs)s) AND (%(vehicle)s::text IS NULL OR l.vehicle_id = %(vehicle)s)"
+        " AND (NOT %(overdue)s OR l.days_past_due > 0) AND (%(after)s::text IS NULL OR l.loan_id > %(after)s)"
+        " ORDER BY l.loan_id LIMIT %(limit)s",
+        {
+            "orgs": list(org_ids),
+            "vehicle": vehicle_id,
+            "overdue": overdue,
+            "after": after,
+            "limit": limit,
+        },
+    ).fetchall()
+    return [LoanRow(*row) for row in rows]

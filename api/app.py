@@ -1,0 +1,145 @@
+"""The application: routers, errors, headers, and the promise that every route has a rule."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from psycopg_pool import ConnectionPool
+
+from api import health, problem
+from api.deps import Services, asker_of
+from api.document import describe
+from api.headers import SecurityHeaders
+from api.resources import (
+    alerts,
+    attempts,
+    audit,
+    cases,
+    consents,
+    contacts,
+    devices,
+    events,
+    fences,
+    findings,
+    loans,
+    me,
+    pledgors,
+    positions,
+    stays,
+    streams,
+    tracks,
+    vehicles,
+)
+from api.roles import RULES
+from api.stream.hub import Hub
+from api.web import case_pages, pages, sign_in, static
+from core.clock import Clock
+from core.db.pool import Connection
+from core.errors import Misconfigured
+from core.settings import Settings
+
+BASE = "/api/v1"
+BODY_MAX_BYTES = 32 * 1024 * 1024
+"""A province of districts as GeoJSON fits; nothing else comes near."""
+RESOURCES = (
+    vehicles, loans, pledgors, contacts, attempts, consents, devices, fences, findings, alerts, cases,
+    positions, tracks, stays, events, audit, me,
+)  # fmt: skip
+
+documents = APIRouter()
+
+
+@documents.get(f"{BASE}/openapi.json", include_in_schema=False)
+def openapi_document() -> JSONResponse:
+    """Return the OpenAPI document that docs/openapi.json holds."""
+    return JSONResponse(describe())
+
+
+def create_app(settings: Settings, pool: ConnectionPool[Connection], clock: Clock) -> FastAPI:
+    """Build the application; the caller owns the pool and closes it after the server has stopped.
+
+    Raises:
+        Misconfigured: a route has no rule in api/roles.py.
+    """
+    hub = Hub(pool, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        hub.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            hub.close()
+            await asyncio.to_thread(hub.join)
+
+    app = FastAPI(
+        title="Pledgewatch",
+        version="1",
+        max_body_size=BODY_MAX_BYTES,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    # One connection stays free for the hub and the health page.
+    app.state.services = Services(
+        settings, pool, clock, hub, anyio.CapacityLimiter(max(1, pool.max_size - 1))
+    )
+    app.state.problem_page = pages.problem_page
+    problem.install(app)
+    app.add_middleware(SecurityHeaders, settings=settings)
+    for router in routers():
+        app.include_router(router)
+    static.mount(app, settings)
+    return app
+
+
+def api_router() -> APIRouter:
+    """Return everything under /api/v1, with the rule check in front of each route."""
+    api = APIRouter(prefix=BASE)
+    # Before the resources: /alerts/stream would otherwise be read as an alert's id.
+    api.include_router(streams.router)
+    for resource in RESOURCES:
+        api.include_router(resource.router, dependencies=[Depends(asker_of)])
+    return api
+
+
+def routers() -> tuple[APIRouter, ...]:
+    """Return all routers, after checking that each route of each has a rule.
+
+    Raises:
+        Misconfigured: one has none, or a rule belongs to no route.
+    """
+    parts = (api_router(), documents, health.router, sign_in.router, pages.router)
+    named = {route.endpoint.__name__ for router in leaf_routers() for route in routes_of(router)}
+    if named ^ RULES.keys():
+        raise Misconfigured(
+            f"Expected one rule for each route, without its pair is {sorted(named ^ RULES.keys())}",
+            code="route_without_rule",
+        )
+    return parts
+
+
+def leaf_routers() -> Iterable[APIRouter]:
+    """Return the routers that hold routes themselves."""
+    return (
+        streams.router, documents, health.router, sign_in.router, pages.router, case_pages.router,
+        *(resource.router for resource in RESOURCES),
+    )  # fmt: skip
+
+
+def routes_of(router: APIRouter) -> list[APIRoute]:
+    """Return a router's own routes."""
+    return [route for route in router.routes if isinstance(route, APIRoute)]
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document of /api/v1."""
+    return describe()

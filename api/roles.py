@@ -1,0 +1,105 @@
+"""Who may do what: every operation of the API by name, with the roles that may call it.
+
+A route that is not in this table does not start (api/app.py checks), so a new one cannot be open by
+accident. ``PUBLIC`` needs nobody, ``SIGNED_IN`` anybody who is known. Branches narrow further: staff
+see their own branch and those below it (api/deps.py: ``Asker.org_ids``).
+"""
+
+from __future__ import annotations
+
+from collateral.domain import Role
+
+Roles = frozenset[Role]
+A, R, C, P, D, U, M, S = (
+    Role.ADMIN, Role.RISK_ANALYST, Role.RECOVERY, Role.RECOVERY_PARTNER,
+    Role.DISPOSAL, Role.AUDITOR, Role.DEVICE_MANAGER, Role.SERVICE,
+)  # fmt: skip
+
+PUBLIC: Roles = frozenset()
+SIGNED_IN: Roles = frozenset(Role)
+STAFF: Roles = frozenset({A, R, C, D, U, M, S})
+WATCHERS: Roles = frozenset({A, R, C, U, S})
+LOCATION: Roles = frozenset({A, R, C, U, M, S})
+WORKERS: Roles = frozenset({A, R, C})
+FIELD: Roles = frozenset({A, R, C, P, U})
+BOOKS: Roles = frozenset({A, R, S})
+FITTERS: Roles = frozenset({A, M, S})
+FENCERS: Roles = frozenset({A, R})
+AUDITORS: Roles = frozenset({A, U})
+CALLERS: Roles = frozenset({A, R, C})
+
+RULES: dict[str, Roles] = {
+    # the registry
+    "list_vehicles": STAFF,
+    "get_vehicle": STAFF,
+    "put_vehicle": BOOKS,
+    "list_loans": WATCHERS | {D},
+    "get_loan": WATCHERS | {D},
+    "put_loan": BOOKS,
+    "record_payment": BOOKS,
+    "list_pledgors": WATCHERS,
+    "get_pledgor": WATCHERS,
+    "list_contacts": FIELD,
+    "reveal_contact": CALLERS,
+    "list_reveals": AUDITORS | CALLERS,
+    "list_attempts": FIELD,
+    "record_attempt": CALLERS,
+    "list_consents": WATCHERS,
+    "record_consent": BOOKS | {C},
+    "revoke_consent": BOOKS | {C},
+    "list_devices": STAFF,
+    "get_device": STAFF,
+    "add_device": FITTERS,
+    "rotate_device": FITTERS,
+    "revoke_device": FITTERS,
+    "bind_device": FITTERS,
+    # what happened, where
+    "list_positions": LOCATION,
+    "stream_positions": LOCATION,
+    "get_track": LOCATION,
+    "list_stays": LOCATION,
+    "list_fences": STAFF,
+    "import_fences": FENCERS,
+    "map_roads": STAFF,
+    "list_findings": WATCHERS,
+    "list_events": AUDITORS | {S},
+    # work
+    "list_alerts": WATCHERS,
+    "stream_alerts": WATCHERS,
+    "get_alert": WATCHERS,
+    "alert_history": WATCHERS,
+    "acknowledge_alert": WORKERS,
+    "assign_alert": WORKERS,
+    "resolve_alert": WORKERS,
+    "dismiss_alert": WORKERS,
+    "list_cases": FIELD,
+    "open_case": WORKERS,
+    "get_case": FIELD,
+    "add_case_note": FIELD - {U},
+    "close_case": WORKERS,
+    "list_audit": AUDITORS,
+    "whoami": SIGNED_IN,
+    # pages
+    "sign_in_page": PUBLIC,
+    "sign_in": PUBLIC,
+    "sign_in_by_link": PUBLIC,
+    "choose_language": PUBLIC,
+    "sign_out": SIGNED_IN,
+    "live_page": STAFF | {P},
+    "inbox_fragment": WATCHERS,
+    "alert_fragment": WATCHERS,
+    "alerts_page": WATCHERS,
+    "vehicles_page": STAFF,
+    "vehicle_page": STAFF,
+    "cases_page": FIELD,
+    "case_page": FIELD,
+    "case_note_form": FIELD - {U},
+    "case_attempt_form": CALLERS,
+    "case_reveal_form": CALLERS,
+    "case_close_form": WORKERS,
+    # machines
+    "live": PUBLIC,
+    "ready": PUBLIC,
+    "metrics": PUBLIC,
+    "openapi_document": PUBLIC,
+}
