@@ -129,11 +129,11 @@ class Replayer:
 
     def _begin(self, conn: Connection, vehicle_id: str, from_ms: int) -> Replay | None:
         with conn.transaction():
+            context, revisions = self._contexts.refresh(conn)
             request = replay_store.read(conn, vehicle_id)
             if request is None:
                 return None
             from_ms = min(from_ms, request.from_ms)
-            context, revisions = self._contexts.refresh(conn)
             facts = self._contexts.facts(conn, [vehicle_id])[vehicle_id]
             base = state_store.checkpoint_before(conn, vehicle_id, from_ms)
         state = None if base is None else _readable(base.state)
@@ -147,12 +147,13 @@ class Replayer:
         """Write the result under the state's lock, or say with what (None: anew) and from where to go on."""
         vehicle_id = replay.state.vehicle_id
         version = _lock(conn, vehicle_id)
+        revisions = self._contexts.refresh(conn)[1]
         request = replay_store.read(conn, vehicle_id)
         if request is None:
             return ReplayOutcome(vehicle_id)
         if request.from_ms < replay.from_ms:
             return None, request.from_ms
-        if self._contexts.refresh(conn)[1] != replay.revisions:
+        if revisions != replay.revisions:
             return None, replay.from_ms
         came_since = newer(conn, replay.state)
         if len(came_since) > FOLD_LIMIT:

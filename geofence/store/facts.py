@@ -22,7 +22,13 @@ class Revisions:
 
 
 def revisions(conn: Connection) -> Revisions:
-    """Return the versions as the caller's transaction sees them."""
+    """Return the versions as the caller's transaction sees them, and keep the fences from changing in it.
+
+    An edit of fences waits for batches that are being judged by the old ones, and a batch for an
+    edit; else a first report inside a new fence could slip between the edit's search for vehicles
+    to judge again and its commit. The lock is shared: batches do not wait for each other.
+    """
+    conn.execute("SELECT version FROM revision WHERE name = 'fences' FOR SHARE")
     rows: dict[str, int] = dict(conn.execute("SELECT name, version FROM revision").fetchall())
     return Revisions(rows["bindings"], rows["facts"], rows["fences"], rows["thresholds"])
 
