@@ -34,6 +34,7 @@ from simulator.replay import Part, Replay
 from simulator.trackfile import write_labels, write_tracks
 
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+DAY_MS = UNITS_MS["d"]
 FASTEST = float("inf")
 SHOW_EVERY_S = 0.2
 
@@ -47,7 +48,7 @@ class Request:
     scenario: str
     seed: int
     incidents: int | None
-    duration_ms: int
+    duration_ms: int | None
     start: str | None
     labels: Path | None
     acklog: Path | None
@@ -130,19 +131,26 @@ def _plan(request: Request, clock: Clock | None) -> tuple[FleetPlan, Pace]:
         return FleetPlan.story(request.seed, request.vehicles, meet_ms), ClockPace(clock.now)
     if isinstance(clock, ScaledClock) and request.speed is None:
         start_ms = to_ms(clock.now())
-        return _scenario(request, start_ms), ClockPace(clock.now)
+        # After the meeting a day lasts a day; a run in scaled time ends where the scaling does.
+        left_ms = to_ms(clock.meets_wall_at()) - start_ms
+        return _scenario(request, start_ms, left_ms if left_ms >= UNITS_MS["h"] else DAY_MS), ClockPace(
+            clock.now
+        )
     speed = request.speed or 1.0
     if request.start is not None:
         start_ms = _moment_ms(request.start)
     else:
         # Time may not run ahead of the clock (such reports are undated): the last moment is now.
-        start_ms = now_ms - int(request.duration_ms * (1.0 - (0.0 if speed == FASTEST else 1.0 / speed)))
+        start_ms = now_ms - int(
+            (request.duration_ms or DAY_MS) * (1.0 - (0.0 if speed == FASTEST else 1.0 / speed))
+        )
     return _scenario(request, start_ms), Unpaced() if speed == FASTEST else SpeedPace(start_ms, speed)
 
 
-def _scenario(request: Request, start_ms: int) -> FleetPlan:
+def _scenario(request: Request, start_ms: int, usual_ms: int = DAY_MS) -> FleetPlan:
+    duration_ms = request.duration_ms or usual_ms
     return FleetPlan.scenario(
-        request.scenario, request.seed, request.vehicles, start_ms, request.duration_ms, request.incidents
+        request.scenario, request.seed, request.vehicles, start_ms, duration_ms, request.incidents
     )
 
 
@@ -150,7 +158,11 @@ def _write(request: Request, path: Path) -> dict[str, Any]:
     if request.scenario == "story":
         plan = FleetPlan.story(request.seed, request.vehicles, to_ms(wall_now()))
     else:
-        start = _moment_ms(request.start) if request.start else to_ms(wall_now()) - request.duration_ms
+        start = (
+            _moment_ms(request.start)
+            if request.start
+            else to_ms(wall_now()) - (request.duration_ms or DAY_MS)
+        )
         plan = _scenario(request, start)
     _side_files(request, plan)
     began_s = monotonic()
