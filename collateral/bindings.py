@@ -87,7 +87,7 @@ def load(conn: Connection) -> Bindings:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Put a device into a vehicle."""
+    """Put a device into a vehicle; a known time of installation is the time of the move."""
 
     device_id: str
     vehicle_id: str
@@ -116,7 +116,7 @@ def bind(conn: Connection, placements: Sequence[Placement], *, at: datetime | No
             continue
         starts = None
         if now.bound_before:
-            starts = _moment_of_change(now, at)
+            starts = _moment_of_change(now, placement.installed_at or at)
             if now.vehicle_id is not None:
                 ends.append((placement.device_id, starts))
         rows.append((placement.device_id, placement.vehicle_id, starts, placement.installed_at))
@@ -154,6 +154,7 @@ def _moment_of_change(now: store.OpenBinding, at: datetime | None) -> datetime:
         raise Conflict(
             f"Device {now.device_id}: it was in a vehicle before; say since when it is in another",
             code="binding_needs_time",
+            device_id=now.device_id,
         )
     begun = now.valid_from if now.vehicle_id is not None else None
     if begun is not None and at <= begun:
@@ -161,12 +162,14 @@ def _moment_of_change(now: store.OpenBinding, at: datetime | None) -> datetime:
             f"Device {now.device_id}: expected a time after {begun.isoformat()}, when it was bound, "
             f"was {at.isoformat()}",
             code="binding_out_of_order",
+            device_id=now.device_id,
         )
     if now.last_end is not None and at < now.last_end:
         raise Conflict(
             f"Device {now.device_id}: expected a time from {now.last_end.isoformat()} on, when its last "
             f"binding ended, was {at.isoformat()}",
             code="binding_out_of_order",
+            device_id=now.device_id,
         )
     return at
 

@@ -112,7 +112,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class LoanSnapshot:
-    """A loan as the lender's books had it at ``snapshot_at``. ``None`` keeps what is stored."""
+    """A loan as the lender's books had it at ``snapshot_at``. ``None`` keeps what is stored.
+
+    Payments up to ``covers_until`` are inside the balance; None: up to ``snapshot_at``.
+    """
 
     loan_id: str
     vehicle_id: str
@@ -126,6 +129,7 @@ class LoanSnapshot:
     status: str | None = None
     borrower_id: str | None = None
     pledgor_id: str | None = None
+    covers_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def record_payment(conn: Connection, payment: Payment) -> PaymentOutcome:
     if after != loan:
         store.update_figures(conn, [after])
         _tell(conn, after, loan)
-    return PaymentOutcome(after, recorded, excess_minor(loan.snapshot, loan.snapshot_at, payments))
+    return PaymentOutcome(after, recorded, excess_minor(loan.snapshot, loan.covered, payments))
 
 
 def check_snapshot(snapshot: LoanSnapshot) -> None:
@@ -179,6 +179,7 @@ def _first_row(snapshot: LoanSnapshot) -> LoanRow:
         snapshot_days_past_due=days,
         snapshot_next_due_on=snapshot.next_due_on,
         snapshot_status=status,
+        snapshot_covers_until=snapshot.covers_until,
     )
 
 
@@ -201,6 +202,7 @@ def _merged(before: LoanRow, snapshot: LoanSnapshot) -> LoanRow:
         snapshot_days_past_due=days,
         snapshot_next_due_on=snapshot.next_due_on or before.snapshot_next_due_on,
         snapshot_status=status,
+        snapshot_covers_until=snapshot.covers_until,
     )
 
 
@@ -211,7 +213,7 @@ def _status_of(balance_minor: int, days_past_due: int) -> str:
 
 
 def _stands(row: LoanRow, payments: Sequence[Received]) -> LoanRow:
-    now: Standing = standing_after(row.snapshot, row.snapshot_at, payments)
+    now: Standing = standing_after(row.snapshot, row.covered, payments)
     return replace(
         row,
         balance_minor=now.balance_minor,

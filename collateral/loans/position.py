@@ -34,22 +34,22 @@ class Received:
     next_due_on: date | None
 
 
-def standing_after(snapshot: Standing, snapshot_at: datetime, payments: Iterable[Received]) -> Standing:
-    """Return where the loan stands after the payments made later than the snapshot.
+def standing_after(snapshot: Standing, covered: datetime, payments: Iterable[Received]) -> Standing:
+    """Return where the loan stands after the payments made later than what the snapshot covers.
 
     The balance never falls below zero: what is paid beyond it is owed back, not a negative loan. A
     written-off or disputed loan keeps that status until a snapshot says otherwise, unless nothing is owed.
     """
     standing = snapshot
-    later = (payment for payment in payments if payment.paid_at > snapshot_at)
+    later = (payment for payment in payments if payment.paid_at > covered)
     for payment in sorted(later, key=lambda payment: (payment.paid_at, payment.payment_id)):
         standing = _after_one(standing, payment)
     return standing
 
 
-def excess_minor(snapshot: Standing, snapshot_at: datetime, payments: Iterable[Received]) -> int:
+def excess_minor(snapshot: Standing, covered: datetime, payments: Iterable[Received]) -> int:
     """Return how much was paid beyond the balance since the snapshot."""
-    paid_minor = sum(payment.amount_minor for payment in payments if payment.paid_at > snapshot_at)
+    paid_minor = sum(payment.amount_minor for payment in payments if payment.paid_at > covered)
     return max(0, paid_minor - snapshot.balance_minor)
 
 

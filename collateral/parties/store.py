@@ -41,3 +41,13 @@ def get_party(conn: Connection, party_id: str) -> Party | None:
     """Return one party."""
     row = conn.execute("SELECT party_id, alias, kind FROM party WHERE party_id = %s", (party_id,)).fetchone()
     return Party(*row) if row else None
+
+
+def set_aliases(conn: Connection, parties: Sequence[Party]) -> int:
+    """Set the aliases of registered parties; returns how many changed."""
+    done = conn.execute(
+        "UPDATE party p SET alias = r.alias FROM unnest(%s::text[], %s::text[]) AS r(party_id, alias)"
+        " WHERE p.party_id = r.party_id AND p.alias <> r.alias",
+        ([party.party_id for party in parties], [party.alias for party in parties]),
+    )
+    return done.rowcount

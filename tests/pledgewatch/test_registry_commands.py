@@ -12,8 +12,12 @@ from core.mqtt_passwords import verify_mosquitto_password
 
 
 @pytest.fixture
-def pledgewatch(database_url, tmp_path):
-    passwords = tmp_path / "passwords"
+def passwords(tmp_path):
+    return tmp_path / "passwords"
+
+
+@pytest.fixture
+def pledgewatch(database_url, tmp_path, passwords):
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("PLEDGEWATCH_")},
         "PLEDGEWATCH_DATABASE_URL": database_url,
@@ -27,28 +31,27 @@ def pledgewatch(database_url, tmp_path):
             input=stdin, capture_output=True, text=True, env={**environment, **extra}, timeout=120, check=False,
         )  # fmt: skip
 
-    run.passwords = passwords
     return run
 
 
-def test_device_add_prints_the_credential_that_the_broker_then_knows(pledgewatch):
+def test_device_add_prints_the_credential_that_the_broker_then_knows(pledgewatch, passwords):
     added = pledgewatch("device", "add", "868120303960871", "--vehicle", "LSVAU218XN2183294", "--json")
     assert added.returncode == 0, added.stderr
     given = json.loads(added.stdout.splitlines()[-1])
     assert set(given) == {"device_id", "shard", "username", "password"}
-    username, _, password_hash = pledgewatch.passwords.read_text().strip().partition(":")
+    username, _, password_hash = passwords.read_text().strip().partition(":")
     assert username == given["username"] == "868120303960871"
     assert verify_mosquitto_password(given["password"], password_hash)
 
 
-def test_rotate_and_revoke_reach_the_password_file(pledgewatch):
+def test_rotate_and_revoke_reach_the_password_file(pledgewatch, passwords):
     pledgewatch("device", "add", "d1")
-    before = pledgewatch.passwords.read_text()
+    before = passwords.read_text()
     rotated = pledgewatch("device", "rotate", "d1", "--json")
     assert json.loads(rotated.stdout)["username"] == "d1"
-    assert pledgewatch.passwords.read_text() != before
+    assert passwords.read_text() != before
     assert pledgewatch("device", "revoke", "d1").returncode == 0
-    assert pledgewatch.passwords.read_text() == ""
+    assert passwords.read_text() == ""
     assert json.loads(pledgewatch("broker", "sync", "--json").stdout) == {"devices": 0, "published": True}
 
 
@@ -90,3 +93,37 @@ def test_a_database_without_the_schema_is_named_with_what_to_do(pledgewatch, emp
     refused = pledgewatch("token", "create", "--role", "admin", PLEDGEWATCH_DATABASE_URL=empty_database_url)
     assert refused.returncode == 1
     assert "pledgewatch migrate" in refused.stderr
+
+
+def test_a_file_is_imported_and_a_second_time_changes_nothing(pledgewatch, tmp_path):
+    file = tmp_path / "车辆.csv"
+    file.write_bytes("车架号,车牌号,心情\nLSVAU218XN2183294,沪A12345,好\n".encode("gb18030"))
+    first = pledgewatch("import", "vehicles", str(file), "--json")
+    assert first.returncode == 0, first.stderr
+    assert "心情" in first.stderr
+    assert json.loads(first.stdout.splitlines()[-1])["inserted"] == 1
+    again = json.loads(pledgewatch("import", "vehicles", str(file), "--json").stdout.splitlines()[-1])
+    assert (again["inserted"], again["updated"], again["unchanged"]) == (0, 0, 1)
+
+
+def test_a_faulty_file_is_refused_by_line_and_exit_code(pledgewatch, tmp_path, database_url):
+    file = tmp_path / "loans.csv"
+    file.write_text("合同号,车架号,贷款余额,数据日期\nHT-1,nobody,1,2026-11-01\n", encoding="utf-8")
+    refused = pledgewatch("import", "loans", str(file))
+    assert refused.returncode == 1
+    assert "line 2, 车架号" in refused.stderr
+    assert "Nothing was imported" in refused.stderr
+    assert pledgewatch("import", "loans", str(tmp_path / "nowhere.csv")).returncode == 2
+    with connect(database_url, name="test") as conn:
+        assert conn.execute("SELECT count(*) FROM loan").fetchone() == (0,)
+
+
+def test_contacts_are_imported_under_the_deployments_key(pledgewatch, tmp_path, database_url):
+    file = tmp_path / "contacts.csv"
+    file.write_text("客户编号,手机号\nP1,13800138000\n", encoding="utf-8")
+    assert pledgewatch("import", "contacts", str(file)).returncode == 0
+    assert (tmp_path / "data" / "secrets" / "contacts_key").exists()
+    with connect(database_url, name="test") as conn:
+        stored = conn.execute("SELECT ciphertext FROM contact").fetchone()
+    assert stored is not None
+    assert b"13800138000" not in stored[0]
