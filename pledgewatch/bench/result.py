@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,11 @@ def describe_machine(conn: Connection | None = None) -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
     }
     return machine | (describe_server(conn) if conn is not None else {})
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Return the installed versions of libraries that a figure depends on."""
+    return {name: metadata.version(name) for name in distributions}
 
 
 def _cpu_model() -> str:

@@ -11,6 +11,9 @@ from pledgewatch.bench.result import BenchResult
 from pledgewatch.embedded.broker import EmbeddedBroker
 from pledgewatch.embedded.postgres import EmbeddedPostgres
 
+EXTRA_SETTINGS = {"track_commit_timestamp": "on"}
+"""When a report became durable is asked of the server itself."""
+
 
 def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> BenchResult:
     """Run one bench; ``tell`` hears what is being measured."""
@@ -20,7 +23,7 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
         return bench_geofence(tell, long=long)
     with tempfile.TemporaryDirectory(prefix="pledgewatch-bench-") as folder:
         tell("PostgreSQL, fsync on")
-        with EmbeddedPostgres(Path(folder) / "postgres") as server:
+        with EmbeddedPostgres(Path(folder) / "postgres", extra_settings=EXTRA_SETTINGS) as server:
             migrate(server.dsn)
             if name == "alerts":
                 from pledgewatch.bench.alerts import bench_alerts

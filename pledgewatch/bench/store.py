@@ -1,6 +1,10 @@
-"""SQL that benches ask about the server they run on."""
+"""SQL of the benches: what they ask of the server they run on, and what their peers do to it."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from core.db.pool import Connection
 from core.db.timescale import detect
@@ -22,3 +26,81 @@ def count_deliveries(conn: Connection) -> int:
     """Return how many messages were ever asked for."""
     row = conn.execute("SELECT count(*) FROM delivery").fetchone()
     return int(row[0]) if row else 0
+
+
+def stored_until(conn: Connection, since: datetime) -> datetime | None:
+    """Return when the last batch with reports was accounted for, of those after a moment."""
+    row = conn.execute(
+        "SELECT max(committed_at) FROM ingest_ledger"
+        " WHERE committed_at > %s AND n_inserted + n_duplicate > 0",
+        (since,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def messages_per_batch(conn: Connection, since: datetime) -> float:
+    """Return the mean size of the batches that stored new reports after a moment."""
+    row = conn.execute(
+        "SELECT coalesce(avg(n_messages), 0) FROM ingest_ledger WHERE committed_at > %s AND n_inserted > 0",
+        (since,),
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def event_to_commit_ms(conn: Connection, boot_id: int) -> list[float]:
+    """Return, for each report of a boot, the time from its ``t`` to its commit (track_commit_timestamp)."""
+    return [
+        float(delay)
+        for (delay,) in conn.execute(
+            "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - t) * 1000 FROM telemetry"
+            " WHERE boot_id = %s",
+            (boot_id,),
+        ).fetchall()
+    ]
+
+
+def count_findings(conn: Connection) -> int:
+    """Return how many findings the rules made."""
+    row = conn.execute("SELECT count(*) FROM finding").fetchone()
+    return int(row[0]) if row else 0
+
+
+_PEER_COLUMNS = {
+    "device_id": "text", "boot_id": "bigint", "seq": "bigint", "type": "text", "device_time": "timestamptz",
+    "fix_time": "timestamptz", "fix_valid": "boolean", "lat": "double precision", "lon": "double precision",
+    "speed_kmh": "double precision", "heading_deg": "double precision", "accuracy_m": "double precision",
+    "sat": "smallint", "hdop": "double precision", "ignition": "boolean", "odometer_km": "double precision",
+    "ext_power_v": "double precision", "batt_pct": "double precision", "rssi_dbm": "double precision",
+    "alarms": "text[]",
+}  # fmt: skip
+_PEER_INSERT = (
+    f"INSERT INTO bench_peer ({', '.join(_PEER_COLUMNS)})"
+    f" VALUES ({', '.join(f'%({name})s' for name in _PEER_COLUMNS)})"
+)
+
+
+def empty_peer_table(conn: Connection) -> None:
+    """Make the peers' table anew: the columns of a report, the key and the one index of ours."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in _PEER_COLUMNS.items())
+    conn.execute("DROP TABLE IF EXISTS bench_peer")
+    conn.execute(
+        f"CREATE TABLE bench_peer ({columns}, PRIMARY KEY (device_id, fix_time, boot_id, seq))".encode()
+    )
+    conn.execute("CREATE INDEX ON bench_peer (device_id, fix_time)")
+
+
+def count_peer_rows(conn: Connection) -> int:
+    """Return how many reports a peer stored."""
+    row = conn.execute("SELECT count(*) FROM bench_peer").fetchone()
+    return int(row[0]) if row else 0
+
+
+def insert_peer_report(conn: Connection, fields: Mapping[str, Any]) -> None:
+    """Store one report, as people do first."""
+    conn.execute(_PEER_INSERT.encode(), fields)
+
+
+def insert_peer_reports(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store many with executemany; repeats are passed over."""
+    with conn.cursor() as cursor:
+        cursor.executemany(f"{_PEER_INSERT} ON CONFLICT DO NOTHING".encode(), rows)

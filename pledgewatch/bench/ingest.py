@@ -1,0 +1,253 @@
+"""`bench ingest`: processor time and latency of a message on its way into the database, beside naive ways.
+
+Everything is the real thing: Mosquitto with the deployed rules, one MQTT connection per device, the
+ingest process as `up` starts it, PostgreSQL with fsync on, every stream rule. Processor time is that
+of process trees, divided by the reports sent; the publisher and the broker are told apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.clock import monotonic, to_ms, wall_now
+from core.db.pool import connect
+from ingest.checking.check import CheckReport, check, read_log
+from pledgewatch.bench import store
+from pledgewatch.bench.result import BenchResult, describe_machine, quantile, versions
+from pledgewatch.bench.rig import BROKER, CONSUMER, DATABASE, IngestRig, Run, expect, vehicle_of
+from pledgewatch.bench.workload import (
+    CITY,
+    DrivingFleet,
+    Fields,
+    circles,
+    polygons,
+    region,
+    rounds,
+    starts,
+    wire_body,
+)
+from pledgewatch.embedded.broker import EmbeddedBroker
+from pledgewatch.embedded.postgres import EmbeddedPostgres
+from pledgewatch.embedded.processes import Child
+from simulator.domain import DeviceReport
+from simulator.publish.pace import SpeedPace
+
+SEED = 20261122
+CADENCE_MS = 30_000
+WARM_ROUNDS = 2
+"""What is paid once (index, caches, a state for each vehicle) is not a cost of the next message."""
+PACED_SHARE = 0.5
+BOOT, PACED_BOOT = 1, 2
+FLUSHES = 50
+STORING_PEERS = ("insert_per_message", "executemany")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is sent."""
+
+    devices: int = 500
+    reports: int = 20_000
+    peer_reports: int = 4_000
+    paced_s: float = 15.0
+    polygons: int = 200
+    circles: int = 200
+
+
+LONG = Size(reports=100_000, peer_reports=20_000, paced_s=60.0)
+
+
+def bench_ingest(
+    server: EmbeddedPostgres,
+    broker: EmbeddedBroker,
+    tell: Callable[[str], None],
+    *,
+    long: bool = False,
+    size: Size | None = None,
+) -> BenchResult:
+    """Measure on a migrated, empty database and a broker of its own; about two minutes.
+
+    The server needs ``track_commit_timestamp``.
+
+    Raises:
+        Unavailable: a process did not start, finish in time, or do what it was to do; says which.
+    """
+    size = size or (LONG if long else Size())
+    with connect(server.dsn, name="bench", autocommit=True) as conn:
+        bench = _Bench(IngestRig(server, broker, conn), tell, size)
+        machine = describe_machine(conn) | versions("paho-mqtt", "psycopg", "shapely", "numpy")
+        return bench.run(machine | {"broker": broker.how})
+
+
+class _Bench:
+    def __init__(self, rig: IngestRig, tell: Callable[[str], None], size: Size) -> None:
+        self._rig, self._tell, self._size = rig, tell, size
+        rng = np.random.default_rng(SEED)
+        self._fences = [
+            region(CITY),
+            *polygons(rng, size.polygons, CITY, "second_pledge", radius_m=(100.0, 1_000.0)),
+            *circles(rng, size.circles, CITY, "used_car_market"),
+        ]
+        self._fleet = DrivingFleet(rng, *starts(rng, size.devices, CITY, self._fences[1:]))
+        self._device_ids = [f"bench{number:05d}" for number in range(size.devices)]
+
+    def run(self, machine: dict[str, str]) -> BenchResult:
+        """Run the peers, then ours, on the same reports."""
+        rig, size = self._rig, self._size
+        rig.register(self._device_ids, self._fences)
+        warm, reports = self._recent_reports()
+        peers = self._run_peers(reports)
+        ingest = rig.start_ingest()
+        try:
+            rig.through_ingest(ingest, warm)
+            self._tell(f"ingest: {size.reports:,} reports, one per message, from {size.devices} devices")
+            began_at = wall_now()
+            first = rig.through_ingest(ingest, reports)
+            per_batch = store.messages_per_batch(rig.conn, began_at)
+            self._tell("the same again: every report a repeat")
+            again = rig.through_ingest(ingest, reports)
+            rate = first.rate * PACED_SHARE
+            self._tell(f"paced at {rate:,.0f} reports/s for {size.paced_s:g} s")
+            delays = self._paced(ingest, rate)
+            checked = check(rig.conn, read_log(rig.acklog))
+        finally:
+            ingest.stop()
+        expect(checked.duplicate, len(reports), "repeats recognised by ingest check")
+        expect(checked.stored, len(warm) + len(reports) + len(delays), "reports stored by ingest check")
+        figures = _figures(first, again, delays, checked) | {
+            "messages_per_batch": per_batch,
+            "cpu_us_receive_ack": peers["receive_ack"].cpu_us[CONSUMER],
+            "findings": float(store.count_findings(rig.conn)),
+            "flush_ms": _flush_ms(rig.folder / "flush-probe"),
+        }
+        return BenchResult(
+            bench="ingest",
+            workload=(
+                f"{size.reports:,} reports of 21 fields, one per PUBLISH (QoS 1), {size.devices} devices "
+                f"with a connection each, {len(self._fences)} fences, all stream rules; storing peers "
+                f"{size.peer_reports:,} of the same; {len(delays):,} paced at {PACED_SHARE:.0%} of msgs_per_s"
+            ),
+            figures=figures,
+            peers=_peer_figures(peers),
+            ratios=_ratios(first, peers),
+            machine=machine,
+        )
+
+    def _run_peers(self, reports: list[DeviceReport]) -> dict[str, Run]:
+        few = reports[: self._size.peer_reports]
+        peers = {}
+        for kind in STORING_PEERS:
+            self._tell(f"peer {kind}: {len(few):,} reports")
+            store.empty_peer_table(self._rig.conn)
+            peers[kind] = self._rig.through_consumer(kind, few)
+            expect(store.count_peer_rows(self._rig.conn), len(few), f"rows of {kind}")
+        for kind in ("paho_loop", "receive_ack"):
+            self._tell(f"receiving alone, {kind}: {len(reports):,} reports")
+            peers[kind] = self._rig.through_consumer(kind, reports)
+        self._rig.forget_session("bench-receive")
+        return peers
+
+    def _recent_reports(self) -> tuple[list[DeviceReport], list[DeviceReport]]:
+        """Return what the fleet says every 30 seconds up to a minute ago: to warm up with, to measure."""
+        size = self._size
+        count = WARM_ROUNDS - (-size.reports // size.devices)
+        start_ms = to_ms(wall_now()) - (count + 2) * CADENCE_MS
+        made = [
+            self._report(number, BOOT, seq, t_ms, said)
+            for seq, (t_ms, told) in enumerate(rounds(self._fleet, count, start_ms, CADENCE_MS))
+            for number, said in enumerate(told)
+        ]
+        begin = WARM_ROUNDS * size.devices
+        return made[:begin], made[begin : begin + size.reports]
+
+    def _report(self, number: int, boot_id: int, seq: int, t_ms: int, said: Fields) -> DeviceReport:
+        device_id = self._device_ids[number]
+        body = wire_body(device_id, boot_id, seq, t_ms, said)
+        return DeviceReport(t_ms, t_ms, vehicle_of(device_id), device_id, boot_id, seq, "telemetry", body)
+
+    def _paced(self, ingest: Child, rate: float) -> list[float]:
+        """Send at a rate; return milliseconds from when each report was due to its commit."""
+        devices = self._size.devices
+        round_s = devices / rate
+        planned_ms = to_ms(wall_now())
+        reports = [
+            self._report(
+                number,
+                PACED_BOOT,
+                seq,
+                planned_ms + round((seq + number / devices) * round_s * 1000.0),
+                said,
+            )
+            for seq in range(max(1, round(self._size.paced_s / round_s)))
+            for number, said in enumerate(self._fleet.step(round_s))
+        ]
+        started_ms = 0
+
+        def begin() -> None:
+            nonlocal started_ms
+            self._rig.await_stored()
+            started_ms = to_ms(wall_now())
+
+        self._rig.publish(reports, SpeedPace(planned_ms, 1.0), self._rig.acklog, begin)
+        self._rig.await_stored()
+        late_ms = started_ms - planned_ms
+        return [delay - late_ms for delay in store.event_to_commit_ms(self._rig.conn, PACED_BOOT)]
+
+
+def _figures(first: Run, again: Run, delays: list[float], checked: CheckReport) -> dict[str, float]:
+    return {
+        "cpu_us_per_msg": first.stored_us,
+        "cpu_us_ingest": first.cpu_us[CONSUMER],
+        "cpu_us_database": first.cpu_us[DATABASE],
+        "cpu_us_broker": first.cpu_us[BROKER],
+        "cpu_us_publisher": first.publisher_us,
+        "msgs_per_s": first.rate,
+        "publish_to_commit_p50_ms": quantile(delays, 0.50),
+        "publish_to_commit_p99_ms": quantile(delays, 0.99),
+        "replay_speed_ratio": again.rate / first.rate,
+        "replay_cpu_us_per_msg": again.stored_us,
+        "lost": float(checked.lost),
+        "duplicate": float(checked.stored_twice),
+        "ghost": float(checked.ghost),
+    }
+
+
+def _peer_figures(peers: dict[str, Run]) -> dict[str, dict[str, float]]:
+    """Return the peers' figures under the names of ours; the one that stores nothing only receives."""
+    figures = {
+        name: {
+            "cpu_us_per_msg": peers[name].stored_us,
+            "cpu_us_ingest": peers[name].cpu_us[CONSUMER],
+            "cpu_us_database": peers[name].cpu_us[DATABASE],
+            "cpu_us_broker": peers[name].cpu_us[BROKER],
+            "msgs_per_s": peers[name].rate,
+        }
+        for name in STORING_PEERS
+    }
+    return figures | {"paho_loop": {"cpu_us_receive_ack": peers["paho_loop"].cpu_us[CONSUMER]}}
+
+
+def _ratios(ours: Run, peers: dict[str, Run]) -> dict[str, float]:
+    ratios = {name: peers[name].stored_us / ours.stored_us for name in STORING_PEERS}
+    receiving = peers["paho_loop"].cpu_us[CONSUMER] / peers["receive_ack"].cpu_us[CONSUMER]
+    return ratios | {"paho_loop": receiving}
+
+
+def _flush_ms(path: Path) -> float:
+    """Return the median time of an 8 KiB write with fsync: what a commit costs at least on this disk."""
+    times = []
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        for number in range(FLUSHES):
+            os.pwrite(descriptor, bytes([number]) * 8192, number * 8192)
+            began_s = monotonic()
+            os.fsync(descriptor)
+            times.append(monotonic() - began_s)
+    finally:
+        os.close(descriptor)
+    return quantile(times, 0.5) * 1e3
