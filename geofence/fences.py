@@ -163,7 +163,8 @@ def _fence(feature: dict[str, Any], fence_id: str, category: str | None, datum: 
         kind = raw.get("type") if isinstance(raw, dict) else None
         raise Rejected(f"Expected a geometry of {', '.join(KINDS)}, was {kind!r}", code="bad_geometry")
     try:
-        drawn: BaseGeometry = shape(raw)
+        with np.errstate(invalid="ignore"):  # NaN is refused below, with a better reason
+            drawn: BaseGeometry = shape(raw)
     except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, IndexError, KeyError) as exc:
         raise Rejected(
             f"Expected coordinates of a {raw['type']}, were not: {exc}", code="bad_geometry"

@@ -31,6 +31,8 @@ from geofence.thresholds import Thresholds
 NEAR_M = 350.0
 """Distances are exact this far from a border: beyond three times the widest band nothing changes."""
 
+OUTSIDE_M = 1e-9
+
 Hits = list[tuple[int, float]]
 """Fences of one point: (fence number, signed distance, negative inside; -NEAR_M deep inside)."""
 
@@ -107,7 +109,7 @@ class FenceIndex:
         hits: list[Hits] = [[] for _ in range(len(lons))]
         if not self.fences or not len(lons):
             return hits
-        lons = (lons + 180.0) % 360.0 - 180.0
+        lons = _wrapped(lons)
         points = shapely.points(lons, lats)
         inside = self._inside_pairs(points, lons, lats)
         near = self._near_pairs(lons, lats)
@@ -183,7 +185,8 @@ class FenceIndex:
         distance = float(point_segments_m(lat, lon, edges).min()) if len(edges) else float("inf")
         if fence.kind == "corridor":
             return distance - half
-        return -distance if shapely.intersects_xy(fence.geometry, lon, lat) else distance
+        inside = shapely.intersects_xy(fence.geometry, lon, lat)
+        return -distance if inside else max(distance, OUTSIDE_M)
 
     def outside_m(
         self, number: int, lon_a: float, lat_a: float, lon_b: float, lat_b: float, enough_m: float
@@ -271,7 +274,7 @@ class FenceIndex:
         if len(self.edges.edges):
             vertices = self.edges.edges[rng.integers(0, len(self.edges.edges), sample)]
             lons, lats = np.r_[lons, vertices[:, 0]], np.r_[lats, vertices[:, 1]]
-        lons = (lons + 180.0) % 360.0 - 180.0
+        lons = _wrapped(lons)
         oracle = shapely.intersects_xy(self._geometries[numbers][:, None], lons[None, :], lats[None, :])
         polygons = set(numbers.tolist())
         for point, hits in enumerate(self.locate(lons, lats)):
@@ -281,6 +284,11 @@ class FenceIndex:
                     f"Expected the fence index to agree with Shapely at {lons[point]}, {lats[point]}",
                     code="fence_index_disagrees",
                 )
+
+
+def _wrapped(lons: Floats) -> Floats:
+    """Return longitudes within [-180, 180); those already there bit for bit, or borders would move."""
+    return np.where((lons >= -180.0) & (lons < 180.0), lons, (lons + 180.0) % 360.0 - 180.0)
 
 
 def _box_m(box: tuple[float, float, float, float], lon: float, lat: float) -> float:
@@ -317,7 +325,8 @@ def _merge(
     distance = np.minimum.reduceat(distance, heads) if len(heads) else distance
     number = near_key % fences
     is_polygon = polygon[number]
-    signed = np.where(np.isin(near_key, inside_key), -distance, distance)
+    # Shapely decides which side; a distance rounded to zero must not turn outside into border.
+    signed = np.where(np.isin(near_key, inside_key), -distance, np.maximum(distance, OUTSIDE_M))
     signed = np.where(is_polygon, signed, np.maximum(-NEAR_M, distance - half_width[number]))
     kept = np.abs(signed) <= NEAR_M
     near_key, signed = near_key[kept], signed[kept]

@@ -45,13 +45,15 @@ def repair(geometry: BaseGeometry) -> tuple[BaseGeometry, str]:
         Rejected: it goes around a pole, vanishes, or loses or gains more than 1 % of its area.
     """
     notes: list[str] = []
+    unwrapped = _unwrapped(geometry)
+    if unwrapped is not None:
+        geometry = unwrapped
     if not geometry.is_valid:
         reason = shapely.is_valid_reason(geometry)
         geometry = _valid(geometry)
         notes.append(f"rings rebuilt ({reason.split('[')[0].strip()})")
-    unwrapped = _unwrapped(geometry)
     if unwrapped is not None:
-        geometry = _split(_valid(unwrapped))
+        geometry = _split(geometry)
         notes.append("split at the 180th meridian")
     return shapely.remove_repeated_points(geometry), "; ".join(notes)
 
@@ -92,6 +94,7 @@ def _unwrapped(geometry: BaseGeometry) -> BaseGeometry | None:
         for ring in shapely.get_rings(part):
             lon, lat = shapely.get_coordinates(ring).T
             turns = np.round(np.diff(lon) / 360.0)
+            turns[np.abs(np.diff(lon)) == 360.0] = 0.0  # an edge around the whole world, as of its frame
             if turns.any():
                 jumped = True
                 lon = lon - 360.0 * np.r_[0.0, np.cumsum(turns)]

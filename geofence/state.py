@@ -175,6 +175,7 @@ class TowState(Part, frozen=True, array_like=True):
     far_fixes: int = 0
     fast_ms: int | None = None
     raised_ms: int | None = None
+    anchor_fixes: int = 0
 
 
 class RegionState(Part, frozen=True, array_like=True):

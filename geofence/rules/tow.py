@@ -18,6 +18,7 @@ from geofence.state import Fix, TowState
 from geofence.thresholds import TowThresholds
 
 NAME = "TOW_SUSPECTED"
+ANCHOR_FIXES = 2
 
 
 def judge(before: TowState | None, moment: Moment) -> tuple[TowState | None, Sequence[Finding]]:
@@ -56,19 +57,18 @@ def _while_open(before: TowState, moment: Moment) -> tuple[TowState, Sequence[Fi
     if moment.t_ms < clear_ms:
         return before, NOTHING
     # Still without ignition: armed again where it was set down.
-    again = TowState(off_ms=before.off_ms, lat=stay.lat, lon=stay.lon)
+    again = TowState(off_ms=before.off_ms, lat=stay.lat, lon=stay.lon, anchor_fixes=ANCHOR_FIXES)
     return again, (_clear(raised_ms, moment, clear_ms, "parked"),)
 
 
 def _follow(state: TowState, fix: Fix, moment: Moment) -> tuple[TowState, Sequence[Finding]]:
     limits = moment.thresholds.tow
-    if state.lat is None or state.lon is None or state.off_ms is None:
-        return replace(state, lat=fix.lat, lon=fix.lon), NOTHING
+    state = _settled(state, fix, moment)
+    if state.lat is None or state.lon is None or state.off_ms is None or state.anchor_fixes < ANCHOR_FIXES:
+        return state, NOTHING
+    if fix.t_ms - state.off_ms < limits.arm_s * 1000:
+        return state, NOTHING
     away_m = haversine_m(state.lat, state.lon, fix.lat, fix.lon)
-    armed = fix.t_ms - state.off_ms >= limits.arm_s * 1000
-    if not armed:
-        # The receiver settles after the stop; the place counts from when the rule is armed.
-        return replace(state, lat=fix.lat, lon=fix.lon) if away_m > 1.0 else state, NOTHING
     fast = fix.speed_kmh is not None and fix.speed_kmh > limits.speed_kmh
     far = away_m > limits.displacement_m
     after = state
@@ -87,6 +87,25 @@ def _follow(state: TowState, fix: Fix, moment: Moment) -> tuple[TowState, Sequen
     if after.fast_ms is not None and fix.t_ms - after.fast_ms >= limits.speed_s * 1000:
         return _raise(after, moment, after.fast_ms, "speed", away_m)
     return after, NOTHING
+
+
+def _settled(state: TowState, fix: Fix, moment: Moment) -> TowState:
+    """Return the state with the place the vehicle was left at: the stay's centre, else two fixes that agree.
+
+    One fix is not enough: it may be a reflection from across the street, and then the next true one is far.
+    """
+    stay = moment.motion.stay if moment.motion.phase == "parked" else None
+    if stay is not None and state.far_ms is None:
+        if (state.lat, state.lon, state.anchor_fixes) == (stay.lat, stay.lon, ANCHOR_FIXES):
+            return state
+        return replace(state, lat=stay.lat, lon=stay.lon, anchor_fixes=ANCHOR_FIXES)
+    if state.anchor_fixes >= ANCHOR_FIXES:
+        return state
+    if state.lat is not None and state.lon is not None:
+        near_m = moment.thresholds.motion.stay_radius_m
+        if haversine_m(state.lat, state.lon, fix.lat, fix.lon) <= near_m:
+            return replace(state, anchor_fixes=state.anchor_fixes + 1)
+    return replace(state, lat=fix.lat, lon=fix.lon, anchor_fixes=1)
 
 
 def _raise(
