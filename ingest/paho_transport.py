@@ -109,6 +109,7 @@ class PahoTransport:
         self._outbox: deque[tuple[str, bytes]] = deque()
         self._events: deque[Event] = deque()
         self._closing = False
+        self._end_session = False
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -160,8 +161,14 @@ class PahoTransport:
         """Return how often a session was opened."""
         return self._connection
 
-    def close(self) -> None:
-        """Send what is pending, disconnect, stop the thread."""
+    @property
+    def ready(self) -> bool:
+        """Whether the session is open and subscribed."""
+        return self._ready
+
+    def close(self, *, end_session: bool = False) -> None:
+        """Send what is pending, disconnect, stop the thread; ``end_session`` lets the broker forget it."""
+        self._end_session = end_session
         self._closing = True
         self._wake()
         if self._thread is not None:
@@ -250,7 +257,7 @@ class PahoTransport:
                 return
             self._send_pending(client)
             if self._closing and not self._acks and not self._outbox:
-                client.disconnect()
+                self._disconnect(client)
             while client.want_write() and client.socket() is not None:
                 client.loop_write()
             sock.flush()
@@ -258,6 +265,14 @@ class PahoTransport:
                 writing = sock.unsent
                 poll.modify(sock.fileno(), select.POLLIN | (select.POLLOUT if writing else 0))
             client.loop_misc()
+
+    def _disconnect(self, client: _Client) -> None:
+        if self._end_session and self._protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 0
+            client.disconnect(properties=properties)
+        else:
+            client.disconnect()
 
     def _send_pending(self, client: _Client) -> None:
         while self._acks:
@@ -285,7 +300,10 @@ class PahoTransport:
         v5 = self._protocol == MQTTProtocolVersion.MQTTv5
         if self._unwanted:
             client.unsubscribe(self._unwanted)
-        if v5:
+        self._session_present = bool(flags.session_present)
+        if not self._filters:
+            self._opened()
+        elif v5:
             options = [
                 (topic, SubscribeOptions(qos=qos, retainHandling=RETAIN_ONLY_WHEN_NEW))
                 for topic, qos in self._filters
@@ -293,7 +311,6 @@ class PahoTransport:
             client.subscribe(options)
         else:
             client.subscribe(self._filters)
-        self._session_present = bool(flags.session_present)
 
     def _on_subscribe(
         self, client: Client, userdata: object, mid: int, reasons: list[Any], properties: object
@@ -305,6 +322,9 @@ class PahoTransport:
             self._lost("subscription_refused", f"{len(refused)} filters, first {refused[0]}")
             client.disconnect()
             return
+        self._opened()
+
+    def _opened(self) -> None:
         self._ready = True
         self._events.append(Connected(self._session_present))
         self._ring.wake()

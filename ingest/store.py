@@ -111,10 +111,13 @@ def fold_ledger(conn: Connection, older_than: timedelta) -> int:
 
 
 def add_incident(conn: Connection, slot: int | None, kind: str, detail: str, facts: dict[str, Any]) -> None:
-    """Record something an operator has to know."""
+    """Record something an operator has to know; the same again within a minute is not news."""
+    text = _plain(detail)
     conn.execute(
-        "INSERT INTO ingest_incident (slot, kind, detail, facts) VALUES (%s, %s, %s, %s)",
-        (slot, kind, _plain(detail), Jsonb(facts)),
+        "INSERT INTO ingest_incident (slot, kind, detail, facts) SELECT %s, %s, %s, %s"
+        " WHERE NOT EXISTS (SELECT 1 FROM ingest_incident WHERE at > clock_timestamp() - interval '1 minute'"
+        "   AND slot IS NOT DISTINCT FROM %s AND kind = %s AND detail = %s)",
+        (slot, kind, text, Jsonb(facts), slot, kind, text),
     )
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import psycopg
-import structlog
 
 from core.clock import DataClock, from_ms, to_ms
 from core.telemetry.clock_row.store import advance_data_clock
@@ -22,6 +21,7 @@ from geofence.inputs import judged_undated
 from ingest import reasons, store
 from ingest.domain import Batch, Counts, Item, Refusal, StatusChange, refusal
 from ingest.faults import Fault, classify
+from ingest.judging import Rules, judge
 from ingest.slots import store as slot_store
 
 if TYPE_CHECKING:
@@ -34,25 +34,7 @@ if TYPE_CHECKING:
     from ingest.bindings import BindingCache
     from ingest.slots.lease import Lease
 
-_log = structlog.get_logger("ingest")
-
 Key = tuple[str, int, int, int]
-
-
-class Rules(Protocol):
-    """The rule engine as ingest calls it (geofence.writer.RuleWriter)."""
-
-    def apply(self, conn: Connection, reports: list[Report], *, now_ms: int) -> object:
-        """Judge new reports inside the caller's transaction."""
-        ...
-
-    def committed(self) -> None:
-        """The transaction of the last ``apply`` is durable."""
-        ...
-
-    def rolled_back(self) -> None:
-        """The work of the last ``apply`` never happened."""
-        ...
 
 
 class DaysMissing(Exception):
@@ -274,22 +256,18 @@ def apply_rules(attempt: Attempt) -> None:
     if not attempt.use_rules:
         _queue(attempt, reports)
         return
-    try:
-        with attempt.conn.transaction():
-            rules.apply(attempt.conn, reports, now_ms=to_ms(attempt.tools.clock.now()))
-        attempt.judged = True
-    except Exception as exc:
-        if attempt.conn.broken or classify(exc) is Fault.TRANSIENT:
-            raise
-        rules.rolled_back()
-        _log.exception("rules_failed", slot=attempt.slot, reports=len(reports))
-        _queue(attempt, reports)
+    now_ms = to_ms(attempt.tools.clock.now())
+    judgement = judge(attempt.conn, rules, reports, now_ms=now_ms)
+    attempt.judged = len(judgement.unjudged) < len(reports)
+    if judgement.unjudged:
+        _queue(attempt, judgement.unjudged)
+        vehicles = sorted({report.vehicle_id or "" for report in judgement.unjudged})
         store.add_incident(
             attempt.conn,
             attempt.slot,
             "engine_failure",
-            f"{type(exc).__name__}: {exc}",
-            {"reports": len(reports), "vehicles": len({report.vehicle_id for report in reports})},
+            judgement.error,
+            {"reports": len(judgement.unjudged), "vehicles": len(vehicles), "first": vehicles[:10]},
         )
 
 

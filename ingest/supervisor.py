@@ -63,7 +63,7 @@ class Supervisor:
                 lease = self._lease()
                 if lease is not None:
                     self._leased_at_s = monotonic()
-                    self._begin(lease)
+                    self._begin(lease, retiring=lease.slot >= self._settings.ingest_slots)
                 self.stop.wait(LEASE_TRY_S)
         finally:
             for worker, _ in self._workers.values():
@@ -77,19 +77,20 @@ class Supervisor:
             signal.signal(number, lambda *_: self.stop.set())
 
     def _lease(self) -> Lease | None:
-        if len(self._workers) >= self._settings.ingest_slots:
-            return None
         if self._workers and monotonic() < self._leased_at_s + EXTRA_SLOT_AFTER_S:
             return None
         try:
             with connect(self._database_url, name="ingest-lease") as conn:
                 dead = list(filter(surely_dead, slot_store.owners(conn)))
-                return slot_store.lease_free_slot(conn, self._settings.ingest_slots, self._owner, dead)
+                wanted = (self._settings.ingest_slots, self._owner, dead)
+                return slot_store.lease_free_slot(conn, *wanted) or slot_store.lease_retired_slot(
+                    conn, *wanted
+                )
         except psycopg.Error as exc:
             _log.warning("lease_failed", error=str(exc).partition("\n")[0])
             return None
 
-    def _begin(self, lease: Lease) -> None:
+    def _begin(self, lease: Lease, *, retiring: bool) -> None:
         try:
             with connect(self._database_url, name="ingest-clock") as conn:
                 clock = open_clock(conn, self._settings)
@@ -99,7 +100,12 @@ class Supervisor:
         _log.info("slot_leased", slot=lease.slot, epoch=lease.epoch, unclean_ends=lease.unclean_ends)
         tools = self._make_tools(clock, lease)
         worker = Worker(
-            self._database_url, self._transport(lease.slot), tools, lease, self._settings.ingest_slots
+            self._database_url,
+            self._transport(lease.slot),
+            tools,
+            lease,
+            self._settings.ingest_slots,
+            retiring=retiring,
         )
         thread = threading.Thread(target=self._serve, args=(worker,), name=f"slot-{lease.slot}")
         self._workers[lease.slot] = (worker, thread)
@@ -107,7 +113,7 @@ class Supervisor:
 
     def _transport(self, slot: int) -> PahoTransport:
         slots = self._settings.ingest_slots
-        mine = shards_of(slot, slots)
+        mine = shards_of(slot, slots) if slot < slots else []
         filters = [(name, 1) for shard in mine for name in topics.subscriptions(shard)]
         others = [
             name
@@ -115,12 +121,12 @@ class Supervisor:
             if shard not in mine
             for name in topics.subscriptions(shard)
         ]
-        return PahoTransport(
-            self._mqtt_url,
-            client_id(slot),
-            [*filters, (topics.probe(slot), 1), (DROPS_TOPIC, 0)],
-            unwanted=others,
-        )
+        own = [(topics.probe(slot), 1), (DROPS_TOPIC, 0)]
+        if not mine:  # a slot that the layout no longer has: only what is queued is wanted
+            return PahoTransport(
+                self._mqtt_url, client_id(slot), [], unwanted=[*others, *(name for name, _ in own)]
+            )
+        return PahoTransport(self._mqtt_url, client_id(slot), [*filters, *own], unwanted=others)
 
     def _serve(self, worker: Worker) -> None:
         try:

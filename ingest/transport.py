@@ -62,6 +62,11 @@ class IngestTransport(Protocol):
         """Return how often a connection was made."""
         ...
 
-    def close(self) -> None:
-        """Send pending acknowledgements, disconnect, and leave the session at the broker."""
+    @property
+    def ready(self) -> bool:
+        """Whether the queue is open now."""
+        ...
+
+    def close(self, *, end_session: bool = False) -> None:
+        """Send pending acknowledgements and disconnect; the session stays unless it is to end."""
         ...

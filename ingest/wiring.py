@@ -22,7 +22,7 @@ def tools_of(settings: Settings, clock: Clock, *, source: str = "mqtt", lease: L
         clock=clock,
         bindings=BindingCache(),
         partitions=Partitions(DAYS_PER_HOUR_RECORDED if is_data_clock(clock) else DAYS_PER_HOUR),
-        rules=RuleWriter(timezone=settings.timezone),
+        rules=RuleWriter(timezone=settings.timezone, derive_marks=is_data_clock(clock)),
         source=source,
         lease=lease,
     )

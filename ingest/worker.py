@@ -42,6 +42,7 @@ FLUSH_S = 0.05
 PROBE_EVERY_S = 1.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MOST_S = 10.0
+RETIRED_AFTER_S = 3.0
 CRASHES_BEFORE_WITHOUT_RULES = 2
 """After so many owners died in a row, what the broker sends again is stored without the rules."""
 
@@ -62,6 +63,8 @@ class Worker:
     lease: Lease
     slots: int
     stop: threading.Event = field(default_factory=threading.Event)
+    retiring: bool = False
+    """The layout no longer has this slot: empty its queue, end its session, forget it."""
     totals: Counts = field(default_factory=Counts)
     _conn: Connection | None = None
     _renew_at_s: float = 0.0
@@ -70,6 +73,7 @@ class Worker:
     _retries: int = 0
     _oldest_s: float | None = None
     _watermark: Watermark = field(init=False)
+    _quiet_since_s: float | None = None
     _drops: BrokerDrops = field(default_factory=BrokerDrops)
 
     def __post_init__(self) -> None:
@@ -84,14 +88,15 @@ class Worker:
         self._persist(lambda conn: self._watermark.recall(conn, self.slots))
         self.transport.connect()
         try:
-            while not self.stop.is_set():
+            while not self.stop.is_set() and not self._is_empty():
                 self.step()
             self._drain()
         except Stopped:
             _log.warning("stopped_with_unacknowledged_batch", slot=self.lease.slot)
         finally:
-            self.transport.close()
-            self._release()
+            empty = self._is_empty()
+            self.transport.close(end_session=empty)
+            self._release(forget=empty)
 
     def step(self) -> None:
         """Receive and store at most one batch, then look after the lease and the probe."""
@@ -100,7 +105,14 @@ class Worker:
         )
         if deliveries:
             self._take(deliveries)
+        if self.retiring:
+            quiet = not deliveries and self.transport.ready
+            self._quiet_since_s = (self._quiet_since_s or monotonic()) if quiet else None
         self._look_after()
+
+    def _is_empty(self) -> bool:
+        """Whether a retiring slot has been connected and quiet for so long that nothing can be queued."""
+        return self._quiet_since_s is not None and monotonic() > self._quiet_since_s + RETIRED_AFTER_S
 
     def _drain(self) -> None:
         """Store what has been received already, so that a restart does not receive it again."""
@@ -208,7 +220,7 @@ class Worker:
 
     def _look_after(self) -> None:
         now_s = monotonic()
-        if now_s >= self._probe_at_s:
+        if now_s >= self._probe_at_s and not self.retiring:
             self._probe_at_s = now_s + PROBE_EVERY_S
             self.transport.publish(probe_topic(self.lease.slot), self._watermark.probe())
         for event in self.transport.events():
@@ -271,11 +283,14 @@ class Worker:
         except psycopg.Error as exc:
             _log.warning("incident_not_recorded", kind=kind, error=str(exc))
 
-    def _release(self) -> None:
+    def _release(self, *, forget: bool) -> None:
         try:
             conn = self._connected()
             with conn.transaction():
-                slot_store.release(conn, self.lease)
+                if forget:
+                    slot_store.forget_slot(conn, self.lease)
+                else:
+                    slot_store.release(conn, self.lease)
             conn.close()
         except psycopg.Error as exc:
             # It expires by itself within LEASE_S.

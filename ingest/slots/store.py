@@ -49,6 +49,26 @@ def lease_free_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str
     return Lease(*row) if row else None
 
 
+def lease_retired_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str] = ()) -> Lease | None:
+    """Take a slot that the layout no longer has, to empty its queue; None when there is none to take."""
+    row = conn.execute(
+        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s,"
+        " leased_until = clock_timestamp() + make_interval(secs => %s)"
+        " WHERE slot = (SELECT slot FROM ingest_slot WHERE slot >= %s"
+        "   AND (owner IS NULL OR leased_until < clock_timestamp() OR owner = ANY(%s))"
+        "   ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        " RETURNING slot, epoch, session_made, unclean_ends",
+        (owner, LEASE_S, slots, list(dead)),
+    ).fetchone()
+    return Lease(*row) if row else None
+
+
+def forget_slot(conn: Connection, lease: Lease) -> None:
+    """Remove an emptied slot; its watermark would hold back every judgement of silence for ever."""
+    conn.execute("DELETE FROM time_watermark WHERE slot = %s", (lease.slot,))
+    conn.execute("DELETE FROM ingest_slot WHERE slot = %s AND epoch = %s", (lease.slot, lease.epoch))
+
+
 def hold(conn: Connection, lease: Lease) -> bool:
     """Lock the lease for this transaction; false when a newer epoch exists.
 

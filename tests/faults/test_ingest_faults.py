@@ -234,3 +234,23 @@ def test_an_engine_that_fails_never_blocks_storage(ingest_rig):
     stored_everything(rig)
     assert rig.ask("SELECT vehicle_id, reason FROM replay_request") == [("car-d1", "engine_failure")]
     assert rig.ask("SELECT DISTINCT kind FROM ingest_incident") == [("engine_failure",)]
+
+
+@pytest.mark.slow
+def test_fewer_slots_than_before_empty_the_queues_of_those_that_are_gone(ingest_rig):
+    rig = ingest_rig
+    rig.register(*DEVICES)
+    two = {"PLEDGEWATCH_INGEST_SLOTS": "2"}
+    first, second = rig.start_and_wait(**two), rig.start_and_wait(**two)
+    eventually(lambda: rig.ask("SELECT count(*) FROM time_watermark") == [(2,)], what="two watermarks")
+    assert (first.stop(), second.stop()) == (0, 0)
+    for seq in range(20):
+        for device_id in DEVICES:
+            rig.report(device_id, position(device_id, seq, minutes_ago(5)))
+    rig.await_acks()
+    rig.start_and_wait()
+    eventually(
+        lambda: rig.ask("SELECT slot FROM ingest_slot") == [(0,)], within_s=60, what="the retired slot's end"
+    )
+    assert rig.ask("SELECT slot FROM time_watermark") == [(0,)]
+    stored_everything(rig)

@@ -1,6 +1,7 @@
 """What a committed batch leaves behind: reports, latest positions, statuses, the account."""
 
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from psycopg.errors import DivisionByZero
@@ -196,3 +197,27 @@ def test_times_are_stored_to_the_millisecond_before_and_after_the_epoch_of_postg
     assert [t for (t,) in pipeline.ask("SELECT t FROM telemetry ORDER BY t")] == [
         from_ms(ms) for ms in moments
     ]
+
+
+def test_one_vehicle_that_breaks_the_rules_is_cornered_and_the_others_are_judged(pipeline):
+    class Picky(Recorder):
+        judged: ClassVar[list] = []
+
+        def apply(self, conn, reports, *, now_ms):
+            if any(report.vehicle_id == "car-3" for report in reports):
+                conn.execute("SELECT 1 / 0")
+            self.judged.extend(report.vehicle_id for report in reports)
+
+    pipeline.tools.rules = Picky()
+    pipeline.put(*(delivery(position(f"d{n}", 1), device_id=f"d{n}") for n in range(1, 8)))
+    assert sorted(Picky.judged) == [f"car-{n}" for n in (1, 2, 4, 5, 6, 7)]
+    assert pipeline.ask("SELECT vehicle_id, reason FROM replay_request") == [("car-3", "engine_failure")]
+    assert pipeline.ask("SELECT facts ->> 'first' FROM ingest_incident") == [('["car-3"]',)]
+    assert pipeline.counts("telemetry") == (7,)
+
+
+def test_the_same_incident_within_a_minute_is_told_once(pipeline):
+    pipeline.tools.rules = Recorder("SELECT 1 / 0")
+    for seq in range(3):
+        pipeline.put(delivery(position("d1", seq)))
+    assert pipeline.counts("ingest_incident") == (1,)
