@@ -116,6 +116,7 @@ class PahoTransport:
         os.set_blocking(self._wake_read, False)
         self._connection = 0
         self._session_present = False
+        self._answered = False
         self._ready = False
         self._received = 0
         self._acknowledged = 0
@@ -168,14 +169,17 @@ class PahoTransport:
 
     def close(self, *, end_session: bool = False) -> None:
         """Send what is pending, disconnect, stop the thread; ``end_session`` lets the broker forget it."""
+        if self._closing:
+            return
         self._end_session = end_session
         self._closing = True
         self._wake()
         if self._thread is not None:
             self._thread.join(timeout=CONNECT_TIMEOUT_S + 2)
-        for descriptor in (self._wake_read, self._wake_write):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+            if self._thread.is_alive():
+                return  # it still polls the pipe; the process is ending anyway
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     # ------------------------------------------------------------------------ the network thread
 
@@ -183,6 +187,7 @@ class PahoTransport:
         backoff_s = BACKOFF_FIRST_S
         while not self._closing:
             began_s = monotonic()
+            self._answered = False
             client = self._new_client()
             try:
                 client.connect(
@@ -287,6 +292,7 @@ class PahoTransport:
     def _on_connect(
         self, client: Client, userdata: object, flags: Any, reason: Any, properties: object
     ) -> None:
+        self._answered = True
         if reason.is_failure:
             self._lost("broker_refused", str(reason))
             if "protocol version" in str(reason).lower():
@@ -332,7 +338,7 @@ class PahoTransport:
     def _on_disconnect(
         self, client: Client, userdata: object, flags: Any, reason: Any, properties: object
     ) -> None:
-        if not self._ready and self._connection == 0 and not self._closing:
+        if not self._answered and self._connection == 0 and not self._closing:
             # Old brokers answer an MQTT 5 CONNECT by closing the connection.
             self._protocol = (
                 MQTTProtocolVersion.MQTTv311
