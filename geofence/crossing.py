@@ -136,17 +136,24 @@ def _is_new(fence: Fence, previous: Fix, index: FenceIndex) -> bool:
 
 
 def _fast(distance: float, band: float, fix: Fix, previous: Fix | None, limits: Crossing) -> str | None:
-    """Return why one fix is enough: far beyond the band and driving, or from a device that reports rarely."""
+    """Return why one fix is enough: far beyond the band and driving, or from a device that reports rarely.
+
+    After a minute or more the step must lie mostly beyond the border to be a plausible crossing: of
+    reports two minutes apart, many that cut a corner would otherwise enter and leave at once.
+    """
     if abs(distance) <= limits.fast_band_factor * band or previous is None:
         return None
+    gap_ms = fix.t_ms - previous.t_ms
+    if gap_ms >= limits.sparse_gap_s * 1000:
+        return "sparse"
+    step_m = haversine_m(previous.lat, previous.lon, fix.lat, fix.lon)
     speed_kmh = fix.speed_kmh
-    if speed_kmh is None and fix.t_ms > previous.t_ms:
-        speed_kmh = (
-            haversine_m(previous.lat, previous.lon, fix.lat, fix.lon) * 3600.0 / (fix.t_ms - previous.t_ms)
-        )
-    if speed_kmh is not None and speed_kmh > limits.fast_speed_kmh:
-        return "fast"
-    return "sparse" if fix.t_ms - previous.t_ms >= limits.sparse_gap_s * 1000 else None
+    if speed_kmh is None and gap_ms > 0:
+        speed_kmh = step_m * 3600.0 / gap_ms
+    if speed_kmh is None or speed_kmh <= limits.fast_speed_kmh:
+        return None
+    plausible = gap_ms <= limits.confirm_s * 1000 or abs(distance) >= limits.fast_step_share * step_m
+    return "fast" if plausible else None
 
 
 def _evidence(

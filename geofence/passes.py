@@ -6,6 +6,7 @@ been reached in the time is a possible one, kept as evidence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -42,7 +43,7 @@ def reach_m(a: Fix, b: Fix, limits: Crossing) -> float | None:
 def reach_box(a: Fix, b: Fix, reach: float) -> tuple[float, float, float, float]:
     """Return a box in degrees around all places reachable between two fixes."""
     step_m = haversine_m(a.lat, a.lon, b.lat, b.lon)
-    spare_m = max(0.0, reach - step_m) / 2.0
+    spare_m = math.sqrt(max(0.0, reach * reach - step_m * step_m)) / 2.0  # half the ellipse's width
     up = spare_m / METRES_PER_DEGREE
     side = spare_m / metres_per_degree_lon(max(abs(a.lat), abs(b.lat)))
     return (

@@ -33,7 +33,7 @@ def usable_fix(report: Report, quality: Quality, crossing: Crossing) -> Fix | No
     speed = report.speed_kmh
     if speed is not None and not 0.0 <= speed <= 1000.0:
         speed = None
-    return Fix(report.t_ms, lat, lon, speed, error_m, report.device_id, report.ignition)
+    return Fix(report.t_ms, float(lat), float(lon), speed, error_m, report.device_id, report.ignition)
 
 
 class Screened(NamedTuple):

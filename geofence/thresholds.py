@@ -38,6 +38,7 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
     confirm_s: int = 60
     fast_band_factor: float = 3.0
     fast_speed_kmh: float = 15.0
+    fast_step_share: float = 0.5  # [O] what makes a long step plausible
     sparse_gap_s: int = 1800
     pass_max_gap_s: int = 900
     pass_max_speed_mps: float = 50.0
