@@ -45,6 +45,7 @@ PACED_SHARE = 0.5
 BOOT, PACED_BOOT = 1, 2
 FLUSHES = 50
 STORING_PEERS = ("insert_per_message", "executemany")
+RECEIVING_PEERS = ("paho_loop", "paho_loop_311")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,13 @@ class Size:
     devices: int = 500
     reports: int = 20_000
     peer_reports: int = 4_000
+    receive_reports: int = 20_000
     paced_s: float = 15.0
     polygons: int = 200
     circles: int = 200
 
 
-LONG = Size(reports=100_000, peer_reports=20_000, paced_s=60.0)
+LONG = Size(reports=100_000, peer_reports=10_000, paced_s=60.0)
 
 
 def bench_ingest(
@@ -139,16 +141,16 @@ class _Bench:
         )
 
     def _run_peers(self, reports: list[DeviceReport]) -> dict[str, Run]:
-        few = reports[: self._size.peer_reports]
+        few, many = reports[: self._size.peer_reports], reports[: self._size.receive_reports]
         peers = {}
         for kind in STORING_PEERS:
             self._tell(f"peer {kind}: {len(few):,} reports")
             store.empty_peer_table(self._rig.conn)
             peers[kind] = self._rig.through_consumer(kind, few)
             expect(store.count_peer_rows(self._rig.conn), len(few), f"rows of {kind}")
-        for kind in ("paho_loop", "receive_ack"):
-            self._tell(f"receiving alone, {kind}: {len(reports):,} reports")
-            peers[kind] = self._rig.through_consumer(kind, reports)
+        for kind in (*RECEIVING_PEERS, "receive_ack"):
+            self._tell(f"receiving alone, {kind}: {len(many):,} reports")
+            peers[kind] = self._rig.through_consumer(kind, many)
         self._rig.forget_session("bench-receive")
         return peers
 
@@ -218,7 +220,7 @@ def _figures(first: Run, again: Run, delays: list[float], checked: CheckReport) 
 
 
 def _peer_figures(peers: dict[str, Run]) -> dict[str, dict[str, float]]:
-    """Return the peers' figures under the names of ours; the one that stores nothing only receives."""
+    """Return the peers' figures under the names of ours; those that store nothing only receive."""
     figures = {
         name: {
             "cpu_us_per_msg": peers[name].stored_us,
@@ -229,13 +231,13 @@ def _peer_figures(peers: dict[str, Run]) -> dict[str, dict[str, float]]:
         }
         for name in STORING_PEERS
     }
-    return figures | {"paho_loop": {"cpu_us_receive_ack": peers["paho_loop"].cpu_us[CONSUMER]}}
+    return figures | {name: {"cpu_us_receive_ack": peers[name].cpu_us[CONSUMER]} for name in RECEIVING_PEERS}
 
 
 def _ratios(ours: Run, peers: dict[str, Run]) -> dict[str, float]:
     ratios = {name: peers[name].stored_us / ours.stored_us for name in STORING_PEERS}
-    receiving = peers["paho_loop"].cpu_us[CONSUMER] / peers["receive_ack"].cpu_us[CONSUMER]
-    return ratios | {"paho_loop": receiving}
+    receive = peers["receive_ack"].cpu_us[CONSUMER]
+    return ratios | {name: peers[name].cpu_us[CONSUMER] / receive for name in RECEIVING_PEERS}
 
 
 def _flush_ms(path: Path) -> float:
