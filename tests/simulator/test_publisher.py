@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from core.clock import ScaledClock, to_ms, wall_now
 from core.errors import Misconfigured, Unavailable
@@ -200,6 +201,15 @@ def test_the_publisher_follows_the_clock_of_a_deployment(broker, listener, tmp_p
     assert tally.acknowledged == tally.sent == sum(1 for _ in plan.reports())
     assert tally.seconds > 1.5
     assert max(behind) < HOUR_MS
+
+
+def test_a_broker_of_mqtt_three_is_spoken_to_without_reason_codes(broker, listener, tmp_path):
+    plan = a_plan(vehicles=2, hours=2, seed=21)
+    publisher = publisher_for(broker, plan, tmp_path / "ack.csv", protocol=MQTTProtocolVersion.MQTTv311)
+    tally = publisher.run(plan.reports(), Unpaced())
+    assert tally.protocol == "3.1.1"
+    assert tally.acknowledged == tally.sent > 0
+    eventually(lambda: sum(listener.copies.values()) == tally.sent, what="all reports")
 
 
 @pytest.mark.slow
