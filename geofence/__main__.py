@@ -6,9 +6,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-import structlog
-
-from core.clock import Clock, to_ms
+from core.clock import Clock, parse_clock_spec, to_ms
 from core.errors import Misconfigured
 from core.jobs import start_jobs
 from core.logging import configure_logging
@@ -28,8 +26,9 @@ def main() -> None:
     configure_logging("geofence", json=settings.log_json)
     if not settings.database_url:
         raise Misconfigured("PLEDGEWATCH_DATABASE_URL: expected a database URL, was empty")
-    replayer = Replayer(timezone=settings.timezone)
-    sweeper = Sweeper(timezone=settings.timezone, slots=settings.ingest_slots)
+    derive = parse_clock_spec(settings.telemetry_clock).kind == "data"
+    replayer = Replayer(timezone=settings.timezone, derive_marks=derive)
+    sweeper = Sweeper(timezone=settings.timezone, slots=settings.ingest_slots, derive_marks=derive)
     clocks: dict[int, Clock] = {}
 
     def clock(conn: Connection) -> Clock:
@@ -47,11 +46,11 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    jobs = start_jobs(settings.database_url, geofence_jobs(settings))
-    replays = threading.Thread(target=run_until, args=(stop, settings.database_url, "replayer", replay))
+    url = settings.database_url
+    jobs = start_jobs(url, geofence_jobs(settings))
+    replays = threading.Thread(target=run_until, args=(stop, url, "replayer", replay))
     replays.start()
-    structlog.get_logger("geofence").info("started", slots=settings.ingest_slots)
-    run_until(stop, settings.database_url, "sweeper", sweep)
+    run_until(stop, url, "sweeper", sweep)
     replays.join()
     jobs.shutdown()
 

@@ -39,6 +39,7 @@ __all__ = [
     "input_order",
     "is_late",
     "is_undated",
+    "pass_time",
     "to_bytes",
 ]
 
@@ -76,21 +77,41 @@ def is_late(state: VehicleState, item: Input) -> bool:
     return input_order(item) <= state.last
 
 
-def advance(state: VehicleState, inputs: Sequence[Input], facts: VehicleFacts, context: Context) -> Advance:
+def advance(
+    state: VehicleState,
+    inputs: Sequence[Input],
+    facts: VehicleFacts,
+    context: Context,
+    *,
+    derive_marks: bool = False,
+) -> Advance:
     """Take one vehicle's inputs, in event order; repeats and inputs out of order are passed over."""
-    return advance_many([(state, inputs, facts)], context)[0]
+    return advance_many([(state, inputs, facts)], context, derive_marks=derive_marks)[0]
 
 
-def advance_many(items: Sequence[Item], context: Context) -> list[Advance]:
-    """Take the inputs of many vehicles with one fence lookup for all of them."""
+def advance_many(items: Sequence[Item], context: Context, *, derive_marks: bool = False) -> list[Advance]:
+    """Take the inputs of many vehicles with one fence lookup for all of them.
+
+    With ``derive_marks`` (recorded files: time is in the data) every deadline that lies before the
+    next report is marked on the way, as a prompt sweeper would have done.
+    """
     sights = _look(items, context)
     results = []
     for (state, inputs, facts), seen in zip(items, sights, strict=True):
         work = Work(state, facts, context)
         for item, sight in zip(inputs, seen, strict=True):
+            if derive_marks and isinstance(item, Report) and not is_undated(item):
+                _sweep(work, facts, context, item.t_ms)
             _take(work, item, sight)
         results.append(Advance(work.state(), work.findings))
     return results
+
+
+def pass_time(state: VehicleState, facts: VehicleFacts, context: Context, until_ms: int) -> Advance:
+    """Mark every deadline of a state up to a moment, though no input came."""
+    work = Work(state, facts, context)
+    _sweep(work, facts, context, until_ms + 1)
+    return Advance(work.state(), work.findings)
 
 
 def _take(work: Work, item: Input, sight: Sight | None) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alerts.findings.store import current_detected_after, same_content
+from core.clock import to_ms
+from core.telemetry.store import watermark
 from geofence.context import ContextCache
-from geofence.engine import advance, initial_state
+from geofence.engine import advance, initial_state, pass_time
 from geofence.inputs import newer
 from geofence.moving import FINDING_RULES
 from geofence.store.inputs import vehicles_with_inputs
@@ -52,22 +54,38 @@ class Comparison:
     """Vehicles that still wait for a replay: their differences may be on their way out."""
 
 
-def reference_findings(conn: Connection, vehicle_id: str, contexts: ContextCache) -> dict[UUID, Finding]:
-    """Return what the engine finds in everything stored of a vehicle, with today's fences and facts."""
+def reference_findings(
+    conn: Connection, vehicle_id: str, contexts: ContextCache, *, derive_marks: bool = False
+) -> dict[UUID, Finding]:
+    """Return what the engine finds in everything stored of a vehicle, with today's fences and facts.
+
+    ``derive_marks`` as under the data clock: time passes between the reports, up to the watermark.
+    """
     context, _ = contexts.refresh(conn)
     facts = contexts.facts(conn, [vehicle_id])[vehicle_id]
     state = initial_state(vehicle_id)
-    return {finding.id: finding for finding in advance(state, newer(conn, state), facts, context).findings}
+    made = advance(state, newer(conn, state), facts, context, derive_marks=derive_marks)
+    findings = made.findings
+    until = watermark(conn) if derive_marks else None
+    if until is not None:
+        findings = [*findings, *pass_time(made.state, facts, context, to_ms(until)).findings]
+    return {finding.id: finding for finding in findings}
 
 
-def compare(conn: Connection, *, timezone: str, vehicle_ids: Sequence[str] | None = None) -> Comparison:
+def compare(
+    conn: Connection,
+    *,
+    timezone: str,
+    derive_marks: bool = False,
+    vehicle_ids: Sequence[str] | None = None,
+) -> Comparison:
     """Compare the findings that stand with the reference; all vehicles unless some are named."""
     contexts = ContextCache(timezone)
     names = vehicles_with_inputs(conn) if vehicle_ids is None else list(vehicle_ids)
     differences: list[Difference] = []
     count = 0
     for vehicle_id in names:
-        expected = reference_findings(conn, vehicle_id, contexts)
+        expected = reference_findings(conn, vehicle_id, contexts, derive_marks=derive_marks)
         actual = {found.id: found for found in current_detected_after(conn, vehicle_id, FINDING_RULES, None)}
         count += len(expected)
         for finding_id in expected.keys() | actual.keys():

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from alerts.findings import store as finding_store
+from core.clock import to_ms
 from core.errors import PledgewatchError, Unavailable
+from core.telemetry.store import watermark
 from geofence.context import ContextCache
 from geofence.domain import BEGINNING_MS
-from geofence.engine import advance, deadlines, initial_state
+from geofence.engine import Advance, advance, deadlines, initial_state, pass_time
 from geofence.inputs import newer, through_ms, windows
 from geofence.moving import FINDING_RULES, Moved, thinned, wants_checkpoint, write_moved
 from geofence.state import VehicleState, from_bytes, to_bytes
@@ -59,6 +61,7 @@ class Replay:
     facts: VehicleFacts
     context: Context
     revisions: Revisions
+    derive_marks: bool
     findings: list[Finding] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
@@ -66,12 +69,19 @@ class Replay:
         """Go on with more inputs, in event order."""
         for start in range(0, len(inputs), CHUNK):
             before = self.state
-            made = advance(before, inputs[start : start + CHUNK], self.facts, self.context)
-            self.state = made.state
-            self.findings.extend(made.findings)
+            chunk = inputs[start : start + CHUNK]
+            self._keep(advance(before, chunk, self.facts, self.context, derive_marks=self.derive_marks))
             if wants_checkpoint(before, self.state):
                 point = Checkpoint(self.state.vehicle_id, through_ms(self.state), to_bytes(self.state))
                 self.checkpoints.append(point)
+
+    def pass_time(self, until_ms: int) -> None:
+        """Let time pass after the last input."""
+        self._keep(pass_time(self.state, self.facts, self.context, until_ms))
+
+    def _keep(self, made: Advance) -> None:
+        self.state = made.state
+        self.findings.extend(made.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +98,10 @@ class ReplayOutcome:
 class Replayer:
     """Serves replay requests; used by one thread, any number may run."""
 
-    def __init__(self, *, timezone: str) -> None:
+    def __init__(self, *, timezone: str, derive_marks: bool = False) -> None:
+        """Set ``derive_marks`` under the data clock, where time passes in the data alone."""
         self._contexts = ContextCache(timezone)
+        self._derive_marks = derive_marks
 
     def run_once(self, conn: Connection, *, now_ms: int) -> ReplayOutcome | None:
         """Serve the oldest request; None: there is none that is free.
@@ -138,8 +150,10 @@ class Replayer:
             base = state_store.checkpoint_before(conn, vehicle_id, from_ms)
         state = None if base is None else _readable(base.state)
         if base is None or state is None:
-            return Replay(request, BEGINNING_MS, None, initial_state(vehicle_id), facts, context, revisions)
-        return Replay(request, from_ms, base.through_ms, state, facts, context, revisions)
+            from_ms, base_ms, state = BEGINNING_MS, None, initial_state(vehicle_id)
+        else:
+            base_ms = base.through_ms
+        return Replay(request, from_ms, base_ms, state, facts, context, revisions, self._derive_marks)
 
     def _write(
         self, conn: Connection, replay: Replay, now_ms: int
@@ -159,6 +173,9 @@ class Replayer:
         if len(came_since) > FOLD_LIMIT:
             return replay, replay.from_ms
         replay.judge(came_since)
+        until = watermark(conn) if self._derive_marks else None
+        if until is not None:
+            replay.pass_time(to_ms(until))
         produced = {finding.id: finding for finding in replay.findings}
         standing = finding_store.current_detected_after(conn, vehicle_id, FINDING_RULES, replay.base_ms)
         gone = {finding.id for finding in standing} - produced.keys()

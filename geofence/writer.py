@@ -62,8 +62,12 @@ class RuleWriter:
     ``committed`` or ``rolled_back``: a state that was not committed must not be believed.
     """
 
-    def __init__(self, *, timezone: str, cached_vehicles: int = CACHED_VEHICLES) -> None:
+    def __init__(
+        self, *, timezone: str, derive_marks: bool = False, cached_vehicles: int = CACHED_VEHICLES
+    ) -> None:
+        """Set ``derive_marks`` under the data clock, where time passes in the data alone."""
         self._contexts = ContextCache(timezone)
+        self._derive_marks = derive_marks
         self._cached_vehicles = cached_vehicles
         self._cache: dict[str, _Cached] = {}
         self._pending: dict[str, _Cached] = {}
@@ -154,7 +158,9 @@ class RuleWriter:
             return ()
         facts = self._contexts.facts(conn, fresh)
         advances = advance_many(
-            [(known[v].state, reports, facts[v]) for v, reports in fresh.items()], context
+            [(known[v].state, reports, facts[v]) for v, reports in fresh.items()],
+            context,
+            derive_marks=self._derive_marks,
         )
         moved = [
             Moved(known[v].version, known[v].state, advance.state, advance.findings)

@@ -107,21 +107,31 @@ def disarm(conn: Connection, slots: Collection[Slot]) -> None:
     )
 
 
-def add_marks(conn: Connection, marks: Collection[TimeMark]) -> None:
-    """Store passed time as an input; the same mark twice is one."""
+def add_marks(conn: Connection, marks: Collection[TimeMark]) -> set[TimeMark]:
+    """Store passed time as an input; return the marks that were not there before."""
     if not marks:
-        return
-    conn.execute(
+        return set()
+    rows = conn.execute(
         "INSERT INTO time_mark (vehicle_id, device_id, kind, since, due_at, level)"
         " SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[],"
         " %b::timestamptz[], %b::int[])"
-        " ON CONFLICT DO NOTHING",
+        " ON CONFLICT DO NOTHING RETURNING vehicle_id, device_id, kind, due_at, level",
         (
             [m.vehicle_id for m in marks], [m.device_id for m in marks], [m.kind.value for m in marks],
             [from_ms(m.since_ms) for m in marks], [from_ms(m.due_ms) for m in marks],
             [m.level for m in marks],
         ),
-    )  # fmt: skip
+    ).fetchall()  # fmt: skip
+    new = {(row[0], row[1], row[2], to_ms(row[3]), row[4]) for row in rows}
+    return {m for m in marks if (m.vehicle_id, m.device_id, m.kind.value, m.due_ms, m.level) in new}
+
+
+def outages(conn: Connection) -> dict[int, list[tuple[int, int]]]:
+    """Return, for each slot, the stretches of telemetry time (ms) in which it could hear nobody."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for slot, since, until in conn.execute("SELECT slot, deaf_from, deaf_until FROM slot_outage").fetchall():
+        found.setdefault(slot, []).append((to_ms(since), to_ms(until)))
+    return found
 
 
 def marks_of_vehicle(

@@ -49,11 +49,13 @@ def advance_clock(conn, minute):
 
 
 def offline(conn):
-    return conn.execute("SELECT count(*) FROM finding_current WHERE rule = 'DEVICE_OFFLINE'").fetchone()[0]
+    return conn.execute(
+        "SELECT count(*) FROM finding_current WHERE rule = 'DEVICE_OFFLINE' AND event = 'raise'"
+    ).fetchone()[0]
 
 
 def test_the_process_sweeps_and_replays_survives_lost_connections_and_stops(conn, process):
-    writer = RuleWriter(timezone=TIMEZONE)
+    writer = RuleWriter(timezone=TIMEZONE, derive_marks=True)
     ingest(conn, writer, [report(0), report(20)])
     ingest(conn, writer, [report(10)])
     advance_clock(conn, 60)
@@ -70,17 +72,15 @@ def test_the_process_sweeps_and_replays_survives_lost_connections_and_stops(conn
     advance_clock(conn, 120)
     set_watermark(conn, START_MS + 120 * MINUTE)
     eventually(
-        lambda: (
-            conn.execute("SELECT count(*) FROM time_mark").fetchone()[0] == 2
-            and not conn.execute("SELECT 1 FROM replay_request").fetchone()
-        ),
+        lambda: offline(conn) == 2 and not conn.execute("SELECT 1 FROM replay_request").fetchone(),
         within_s=30,
         what="the second silence",
     )
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
-    assert compare(conn, timezone=TIMEZONE).differences == ()
+    assert compare(conn, timezone=TIMEZONE, derive_marks=True).differences == ()
+    assert conn.execute("SELECT count(*) FROM time_mark").fetchone() == (0,)
 
 
 def test_the_process_says_which_setting_is_missing():

@@ -9,6 +9,7 @@ from core.db.pool import connect
 from geofence.oracle import compare
 from geofence.replayer import Replayer
 from geofence.store import states as state_store
+from geofence.store.deadlines import outages
 from geofence.sweeper import Sweeper, SweepOutcome
 from geofence.writer import RuleWriter
 from tests.geofence.stateful.fleet import (
@@ -232,3 +233,64 @@ def test_an_unreadable_state_is_sent_to_the_replayer(conn, writer, sweeper):
     serve_replays(conn, Replayer(timezone=TIMEZONE))
     sweep(conn, sweeper, 31)
     assert offline(conn) == [("raise", "P3", 30)]
+
+
+def deaf(conn, start, end, slot=0):
+    conn.execute(
+        "INSERT INTO slot_outage (slot, deaf_from, deaf_until) VALUES (%s, %s, %s)",
+        (slot, from_ms(START_MS + start * MINUTE), from_ms(START_MS + end * MINUTE)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "due"),
+    [(10, 200, 230), (25, 26, 56), (29, 31, 61), (-100, -10, 30), (31, 90, 30)],
+    ids=["most of it", "a minute", "over the time-out", "before it", "after it"],
+)
+def test_silence_while_we_were_deaf_does_not_count_and_half_an_hour_is_given_after(
+    conn, writer, sweeper, start, end, due
+):
+    ingest(conn, writer, [report(0, ignition=True, speed_kmh=30.0)])
+    deaf(conn, start, end)
+    assert sweep(conn, sweeper, due - 1).marks == 0
+    assert sweep(conn, sweeper, due + 1).marks == 1
+    assert offline(conn) == [("raise", "P3", due)]
+    no_difference(conn)
+
+
+def test_the_deaf_time_of_another_slot_changes_nothing(conn, writer):
+    ingest(conn, writer, [report(0, ignition=True, speed_kmh=30.0)])
+    deaf(conn, 5, 500, slot=1)
+    set_watermark(conn, START_MS + 31 * MINUTE, slot=1)
+    assert sweep(conn, Sweeper(timezone=TIMEZONE, slots=2), 31).marks == 1
+
+
+def test_sweeping_comes_to_rest_when_nothing_new_is_due(conn, writer, sweeper):
+    add_fence(conn, "shop", LAT, LON)
+    register(conn, "v2", ("a", "b"))
+    for minute in range(0, 60, 2):
+        ingest(conn, writer, [report(minute, vehicle_id="v2", device_id="b"), report(minute)])
+    ingest(conn, writer, [report(3, vehicle_id="v2", device_id="a", alarms=("removal",))])
+    replayer = Replayer(timezone=TIMEZONE)
+    outcome = SweepOutcome(looked=1)
+    for _ in range(12):
+        serve_replays(conn, replayer)
+        outcome = sweep(conn, sweeper, 9 * DAY)
+        if not outcome.looked:
+            break
+    assert outcome == SweepOutcome()
+    no_difference(conn)
+
+
+def test_a_probe_that_was_away_for_minutes_of_the_machines_time_leaves_a_deaf_stretch(conn):
+    def probe(minute, wall_s):
+        conn.execute(
+            "INSERT INTO time_watermark AS mark (slot, received_until, probe_sent_at) VALUES (0, %s, %s)"
+            " ON CONFLICT (slot) DO UPDATE SET received_until = EXCLUDED.received_until,"
+            " probe_sent_at = EXCLUDED.probe_sent_at",
+            (from_ms(START_MS + minute * MINUTE), from_ms(START_MS + wall_s * 1000)),
+        )
+
+    for minute, wall_s in ((0, 0), (10, 1), (20, 61), (400, 300), (401, 301)):
+        probe(minute, wall_s)
+    assert outages(conn) == {0: [(START_MS + 20 * MINUTE, START_MS + 400 * MINUTE)]}
