@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "fences": Entry("fences", "Check or import fences from GeoJSON."),
     "token": Entry("people", "Create an API token."),
     "user": Entry("people", "Create a user with a password."),
+    "org": Entry("people", "Add, rename, move or list branches."),
     "openapi": Entry("openapi", "Print or write the OpenAPI document."),
     "bench": Entry("bench", "Measure the real code paths beside naive baselines."),
 }

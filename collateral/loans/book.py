@@ -55,9 +55,7 @@ def upsert_loans(conn: Connection, snapshots: Sequence[LoanSnapshot]) -> UpsertC
     raced = [row.loan_id for row in new if row.loan_id not in inserted]
     if raced:
         stored |= store.lock_loans(conn, raced)
-    for loan_id in ids:
-        if loan_id in inserted:
-            _tell(conn, fresh[loan_id], None)
+    _tell_all(conn, [(None, fresh[loan_id]) for loan_id in ids if loan_id in inserted])
     changed, stale = _apply(conn, [s for s in snapshots if s.loan_id not in inserted], stored)
     return UpsertCounts(len(inserted), changed, len(ids) - len(inserted) - changed - stale, stale)
 
@@ -151,9 +149,10 @@ def _apply(
         ]
         if moved:
             store.update_facts(conn, moved)
-    for before, after in changes:
-        if before.standing != after.standing or before.vehicle_id != after.vehicle_id:
-            _tell(conn, after, before)
+    _tell_all(
+        conn,
+        [(b, a) for b, a in changes if b.standing != a.standing or b.vehicle_id != a.vehicle_id],
+    )
     return len(changes), stale
 
 
@@ -221,6 +220,15 @@ def _stands(row: LoanRow, payments: Sequence[Received]) -> LoanRow:
         next_due_on=now.next_due_on,
         status=now.status,
     )
+
+
+def _tell_all(conn: Connection, changes: Sequence[tuple[LoanRow | None, LoanRow]]) -> None:
+    """Tell many changes without waiting for the server between them: a portfolio is tens of thousands."""
+    if not changes:
+        return
+    with conn.pipeline():
+        for before, after in changes:
+            _tell(conn, after, before)
 
 
 def _tell(conn: Connection, after: LoanRow, before: LoanRow | None) -> None:

@@ -1,4 +1,4 @@
-"""`pledgewatch token` and `pledgewatch user`: who may ask the API and sign in."""
+"""`pledgewatch token`, `user` and `org`: who may ask the API and sign in, and for which branch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ app = typer.Typer()
 token_app = typer.Typer(no_args_is_help=True, help="API tokens.")
 user_app = typer.Typer(no_args_is_help=True, help="People who sign in with a password.")
 app.add_typer(token_app, name="token")
+org_app = typer.Typer(no_args_is_help=True, help="Branches.")
 app.add_typer(user_app, name="user")
+app.add_typer(org_app, name="org")
 
 PASSWORD_VARIABLE = "PLEDGEWATCH_USER_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
@@ -23,6 +25,11 @@ _ORG = typer.Option("head", "--org", help="Branch: sees its own vehicles and tho
 @token_app.callback()
 def _token_root() -> None:
     """API tokens."""
+
+
+@org_app.callback()
+def _org_root() -> None:
+    """Branches."""
 
 
 @user_app.callback()
@@ -70,6 +77,38 @@ def create_user(
     with arguments_judged(), open_registry(load_settings(), name="user") as (_, conn):
         people.create_user(conn, login, password, role, org_id=org, display_name=name)
     print(f"{login} may sign in")
+
+
+@org_app.command("save")
+def save_branch(
+    org_id: str,
+    name: str,
+    parent: str = typer.Option("head", "--parent", help="The branch above it."),
+) -> None:
+    """Add, rename or move a branch; its staff see its vehicles and those of the branches below it.
+
+    Example: pledgewatch org save east 华东分公司
+    """
+    from collateral.org import tree
+    from pledgewatch.registry import arguments_judged, open_registry
+
+    with arguments_judged(), open_registry(load_settings(), name="org") as (_, conn):
+        unit = tree.save_unit(conn, org_id, name, parent_id=parent)
+    print(f"{unit.org_id}: {unit.name}, below {unit.parent_id or 'nothing'}")
+
+
+@org_app.command("list")
+def list_branches() -> None:
+    """Print every branch: id, the branch above, name.
+
+    Example: pledgewatch org list
+    """
+    from collateral.org.store import list_units
+    from pledgewatch.registry import open_registry
+
+    with open_registry(load_settings(), name="org") as (_, conn):
+        for unit in list_units(conn):
+            print(f"{unit.org_id}\t{unit.parent_id or '-'}\t{unit.name}")
 
 
 def _read_password() -> str:

@@ -126,17 +126,17 @@ def test_the_table_agrees_with_a_plain_search_over_all_bindings(cuts, moment):
     assert Bindings(1, [], rows).vehicle_at("d", moment) == (expected[0] if expected else None)
 
 
-def test_a_hundred_thousand_devices_are_read_and_found(db):
-    db.execute("INSERT INTO vehicle (vehicle_id) SELECT 'v' || n FROM generate_series(1, 100000) n")
+def test_twenty_thousand_devices_are_read_and_found(db):
+    db.execute("INSERT INTO vehicle (vehicle_id) SELECT 'v' || n FROM generate_series(1, 20000) n")
     db.execute(
-        "INSERT INTO device (device_id, shard) SELECT 'd' || n, n % 64 FROM generate_series(1, 100000) n"
+        "INSERT INTO device (device_id, shard) SELECT 'd' || n, n % 64 FROM generate_series(1, 20000) n"
     )
     db.execute(
-        "INSERT INTO device_binding (device_id, vehicle_id) SELECT 'd' || n, 'v' || n FROM generate_series(1, 100000) n"
+        "INSERT INTO device_binding (device_id, vehicle_id) SELECT 'd' || n, 'v' || n FROM generate_series(1, 20000) n"
     )
     loaded = bindings.load(db)
-    assert len(loaded) == 100_000
-    assert loaded.vehicle_at("d99999", 0) == "v99999"
+    assert len(loaded) == 20_000
+    assert loaded.vehicle_at("d19999", 0) == "v19999"
 
 
 def test_a_fleet_vehicle_may_carry_two_devices(db):

@@ -1,5 +1,6 @@
 import itertools
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,22 +144,23 @@ def test_importing_a_snapshot_again_does_not_undo_a_payment(books):
     assert loan(books).balance_minor == 600_000
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_the_order_of_arrival_does_not_matter(books, order):
+def test_the_order_of_arrival_does_not_matter(books):
     # Without any snapshot a payment has no loan, so the oldest one is always there.
     upsert_loans(books, [snapshot()])
+    books.commit()
+    middle = snapshot(snapshot_at=MONDAY + 3 * DAY, balance_minor=700_000, days_past_due=13)
     steps = [
-        lambda: upsert_loans(
-            books, [snapshot(snapshot_at=MONDAY + 3 * DAY, balance_minor=700_000, days_past_due=13)]
-        ),
+        lambda: upsert_loans(books, [middle]),
         lambda: record_payment(books, payment(1, 300_000, 2 * DAY)),
         lambda: record_payment(books, payment(2, 100_000, 4 * DAY, days_past_due=3)),
         lambda: record_payment(books, payment(3, 50_000, 5 * DAY)),
     ]
-    for step in order:
-        steps[step]()
-    now = loan(books)
-    assert (now.balance_minor, now.days_past_due, now.status) == (550_000, 3, "overdue")
+    for order in itertools.permutations(steps):
+        for step in order:
+            step()
+        now = loan(books)
+        assert (now.balance_minor, now.days_past_due, now.status) == (550_000, 3, "overdue")
+        books.rollback()
 
 
 received = st.lists(
@@ -192,16 +194,14 @@ def test_payments_for_nothing_or_in_another_currency_are_refused(books):
             record_payment(books, payment(amount=amount))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_an_impossible_snapshot_is_refused(books):
+    impossible: list[dict[str, Any]] = [
         {"balance_minor": -1}, {"principal_minor": 10**17}, {"days_past_due": -1}, {"status": "sad"},
         {"collateral_form": "gift"}, {"currency": "yuan"}, {"snapshot_at": datetime(2026, 11, 2)},  # noqa: DTZ001
-    ],
-)  # fmt: skip
-def test_an_impossible_snapshot_is_refused(books, change):
-    with pytest.raises(Rejected):
-        upsert_loans(books, [snapshot(**change)])
+    ]  # fmt: skip
+    for change in impossible:
+        with pytest.raises(Rejected):
+            upsert_loans(books, [snapshot(**change)])
 
 
 def test_a_loan_does_not_change_its_currency(books):

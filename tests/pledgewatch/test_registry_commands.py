@@ -127,3 +127,10 @@ def test_contacts_are_imported_under_the_deployments_key(pledgewatch, tmp_path, 
         stored = conn.execute("SELECT ciphertext FROM contact").fetchone()
     assert stored is not None
     assert b"13800138000" not in stored[0]
+
+
+def test_a_token_can_be_made_for_a_branch_once_the_branch_is_there(pledgewatch):
+    assert pledgewatch("token", "create", "--role", "recovery", "--org", "east").returncode == 1
+    assert pledgewatch("org", "save", "east", "华东分公司").returncode == 0
+    assert pledgewatch("org", "list").stdout.splitlines() == ["east\thead\t华东分公司", "head\t-\t总部"]
+    assert pledgewatch("token", "create", "--role", "recovery", "--org", "east").returncode == 0
