@@ -2,8 +2,8 @@
 
 Every second the worker sends itself a probe through the broker. When it comes back, everything the
 broker had accepted before it has come too; once that is committed, telemetry is complete up to the
-probe's telemetry time. While a fleet is being heard the mark also stays near its newest event time,
-so that a simulator or gateway that falls behind does not look like silence.
+probe's telemetry time. The mark of a fleet also stays near its newest event time: a gateway that falls
+behind, or a network that takes the whole fleet away at once, is not the silence of each of its devices.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HEARD_WITHIN_MS = 3_600_000
 FLEET_OF = 20
-"""So many devices heard within the hour are a fleet, whose newest event time says how far it has come."""
+"""So many devices heard in the hour before the newest of them are a fleet: it says how far time has come."""
 AHEAD_MS = 120_000
 
 
@@ -42,11 +42,13 @@ class Watermark:
 
     def recall(self, conn: Connection, slots: int) -> None:
         """Learn from the database what an earlier worker had heard."""
-        since = from_ms(max(0, to_ms(self._clock.now()) - HEARD_WITHIN_MS))
+        newest = slot_store.greatest_event_time(conn, self._slot, slots)
+        if newest is None:
+            return
+        self._newest_ms = to_ms(newest)
+        since = from_ms(max(0, self._newest_ms - HEARD_WITHIN_MS))
         for device_id, moment in slot_store.heard_in_slot(conn, self._slot, slots, since):
             self._heard[device_id] = to_ms(moment)
-        newest = slot_store.greatest_event_time(conn, self._slot, slots)
-        self._newest_ms = None if newest is None else to_ms(newest)
 
     def probe(self) -> bytes:
         """Return the payload of a probe sent now."""
@@ -55,7 +57,7 @@ class Watermark:
     def observe(self, dated: Iterable[Report]) -> None:
         """Note reports of the transaction at hand; noting them again on a retry changes nothing."""
         for report in dated:
-            self._heard[report.device_id] = report.received_ms
+            self._heard[report.device_id] = max(report.t_ms, self._heard.get(report.device_id, 0))
             if self._newest_ms is None or report.t_ms > self._newest_ms:
                 self._newest_ms = report.t_ms
 
@@ -63,11 +65,13 @@ class Watermark:
         """Return up to when telemetry is complete, given a probe that came back."""
         if isinstance(self._clock, DataClock):
             return DATA_CLOCK_EPOCH if self._newest_ms is None else from_ms(self._newest_ms)
-        since = probe.telemetry_ms - HEARD_WITHIN_MS
+        if self._newest_ms is None:
+            return from_ms(probe.telemetry_ms)
+        since = self._newest_ms - HEARD_WITHIN_MS
         self._heard = {device: moment for device, moment in self._heard.items() if moment > since}
-        if len(self._heard) >= FLEET_OF and self._newest_ms is not None:
-            return from_ms(min(probe.telemetry_ms, self._newest_ms + AHEAD_MS))
-        return from_ms(probe.telemetry_ms)
+        if len(self._heard) < FLEET_OF:
+            return from_ms(probe.telemetry_ms)
+        return from_ms(min(probe.telemetry_ms, self._newest_ms + AHEAD_MS))
 
     def save(self, conn: Connection, probe: Probe) -> None:
         """Raise the stored mark, in the transaction that stores what came before the probe."""

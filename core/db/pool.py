@@ -16,6 +16,11 @@ def _options(name: str, statement_timeout_ms: int) -> dict[str, str | int]:
     return {
         "application_name": f"pledgewatch-{name}",
         "connect_timeout": CONNECT_TIMEOUT_S,
+        # A database that vanishes without a word (cut cable, lost host) is noticed within half a minute.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 25_000,
         "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}",
     }
 

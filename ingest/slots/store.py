@@ -116,12 +116,12 @@ def forget_unclean_ends(conn: Connection, lease: Lease) -> None:
 
 
 def heard_in_slot(conn: Connection, slot: int, slots: int, since: datetime) -> list[tuple[str, datetime]]:
-    """Return the devices of a slot received since a moment of telemetry time, with that moment."""
+    """Return the devices of a slot with an event after a moment, and their newest event times."""
     return [
-        (device_id, last_received)
-        for device_id, last_received in conn.execute(
-            "SELECT device_id, last_received FROM device_status JOIN device USING (device_id)"
-            " WHERE device.shard %% %s = %s AND last_received > %s",
+        (device_id, last_t)
+        for device_id, last_t in conn.execute(
+            "SELECT device_id, last_t FROM device_status JOIN device USING (device_id)"
+            " WHERE device.shard %% %s = %s AND last_t > %s",
             (slots, slot, since),
         ).fetchall()
     ]
