@@ -117,7 +117,7 @@ def _validation(request: Request, exc: Exception) -> Response:
         FieldFault(where=".".join(map(str, fault["loc"])), code=fault["type"], message=fault["msg"])
         for fault in exc.errors()
     ]
-    purpose = [fault for fault in faults if fault.where == "header.purpose"]
+    purpose = [fault for fault in faults if fault.where.lower() == "header.purpose"]
     code = "purpose_required" if purpose else "invalid_request"
     detail = "; ".join(f"{fault.where}: {fault.message}" for fault in faults[:3])
     # 400 for the purpose (contract); 422 says: well-formed, but not of the schema.

@@ -3,5 +3,6 @@
 pytest_plugins = [
     "tests.fix_stack",
     "tests.fix_api",
+    "tests.fix_browser",
     "tests.fix_ingest",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -55,9 +56,9 @@ class Town:
     def connect(self) -> Connection:
         return connect(self.database_url, name="town")
 
-    def report(self, number: int, moment: datetime, **changes: object) -> Report:
+    def report(self, number: int, moment: datetime, **changes: Any) -> Report:
         """A position of vehicle V{number}, near the centre."""
-        facts = {
+        facts: dict[str, Any] = {
             "device_id": f"D{number}", "vehicle_id": f"V{number}", "t_ms": to_ms(moment), "boot_id": 1,
             "seq": to_ms(moment) // 1000, "type": "position", "received_ms": to_ms(moment) + 500,
             "fix_ms": to_ms(moment), "fix_valid": True, "lat": CENTRE[0] + number * 0.004,
@@ -85,9 +86,9 @@ class Town:
             take_findings(conn, WallClock(), [])
 
 
-def risk(vehicle: str, moment: datetime, rule: str = "RISK_PLACE_VISIT", **changes: object) -> Finding:
+def risk(vehicle: str, moment: datetime, rule: str = "RISK_PLACE_VISIT", **changes: Any) -> Finding:
     """A finding that becomes an alert."""
-    facts = {
+    facts: dict[str, Any] = {
         "vehicle_id": vehicle, "device_id": None, "rule": rule, "scope": "pawn-1", "event": "raise",
         "event_ms": to_ms(moment), "detected_ms": to_ms(moment), "episode_ms": to_ms(moment),
         "lat": SECOND_PLEDGE[0], "lon": SECOND_PLEDGE[1], "severity": Severity.P2,
@@ -99,7 +100,7 @@ def risk(vehicle: str, moment: datetime, rule: str = "RISK_PLACE_VISIT", **chang
 @pytest.fixture
 def town(database_url: str, tmp_path: Path) -> Town:
     now = wall_now()
-    settings = Settings(database_url=database_url, data_dir=tmp_path, http_port=0, _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(database_url=database_url, data_dir=tmp_path, http_port=0, _env_file=None)
     built = Town(database_url, settings, now)
     with built.connect() as conn:
         save_unit(conn, "east", "城东支行")
@@ -166,7 +167,12 @@ class Served:
 
     town: Town
     base_url: str
+    server: Server
     clients: dict[str, httpx.Client] = field(default_factory=dict)
+
+    def stop(self) -> None:
+        """Tell the server to end; again is nothing."""
+        self.server.stop()
 
     def as_(self, who: str | None) -> httpx.Client:
         """Return a client with the token of a role (or of a branch's analyst); None: without any."""
@@ -187,12 +193,12 @@ def served(town: Town) -> Iterator[Served]:
         thread.start()
         eventually(lambda: server.started, what="the server listens")
         port = server.servers[0].sockets[0].getsockname()[1]
-        running = Served(town, f"http://127.0.0.1:{port}")
+        running = Served(town, f"http://127.0.0.1:{port}", server)
         try:
             yield running
         finally:
             for client in running.clients.values():
                 client.close()
-            server.stop()
+            running.stop()
             thread.join(timeout=20)
             assert not thread.is_alive()

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.access import store as access
 from api.auth import Asker, identify, require_role
 from api.deps import PurposeHeader, Services, Wired, address_of
-from api.stream.sources import AlertSource, Signal
+from api.stream.sources import AlertSource, Signal, position_of, transaction_of
 from core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -40,7 +40,18 @@ def _stream_asker(request: Request, services: Wired) -> Asker:
 Listener = Annotated[Asker, Depends(_stream_asker)]
 
 
-@router.get("/alerts/stream", response_class=EventSourceResponse)
+def _check_alert_id(last_event_id: LastEventId = None) -> None:
+    """Refuse before the answer begins; once a stream is open it cannot become a problem any more."""
+    if last_event_id:
+        position_of(last_event_id)
+
+
+def _check_position_id(last_event_id: LastEventId = None) -> None:
+    if last_event_id:
+        transaction_of(last_event_id)
+
+
+@router.get("/alerts/stream", response_class=EventSourceResponse, dependencies=[Depends(_check_alert_id)])
 async def stream_alerts(
     asker: Listener, services: Wired, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
@@ -58,7 +69,11 @@ def _log_live_view(request: Request, asker: Listener, services: Wired, purpose: 
         )  # fmt: skip
 
 
-@router.get("/positions/stream", response_class=EventSourceResponse, dependencies=[Depends(_log_live_view)])
+@router.get(
+    "/positions/stream",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_check_position_id), Depends(_log_live_view)],
+)
 async def stream_positions(
     asker: Listener, services: Wired, last_event_id: LastEventId = None
 ) -> AsyncIterator[ServerSentEvent]:
@@ -75,9 +90,9 @@ async def _events(
     replay: Callable[[Connection, str], list[Signal]],
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the replay, then what is live, without a gap and without repeats between the two."""
-    yield ServerSentEvent(comment="connected", retry=RETRY_MS)
-    # Listening starts before the replay is read, so that nothing falls between them.
+    # Listening starts before the client knows that it is connected, and before the replay is read.
     with services.hub.subscribed(channel, asker.org_ids) as subscription:
+        yield ServerSentEvent(comment="connected", retry=RETRY_MS)
         last = (-1, -1)
         if last_event_id:
             for signal in await to_thread.run_sync(_read, services, replay, last_event_id):

@@ -50,7 +50,7 @@ class AlertSource:
             return []
         signals = self.after(conn, self._after)
         if signals:
-            self._after = _position(signals[-1].id)
+            self._after = position_of(signals[-1].id)
         return signals
 
     @staticmethod
@@ -83,7 +83,7 @@ class AlertSource:
         Raises:
             Rejected: the id is not one of this stream (``bad_event_id``).
         """
-        return cls.after(conn, _position(last_id), REPLAY_MOST)
+        return cls.after(conn, position_of(last_id), REPLAY_MOST)
 
 
 class PositionSource:
@@ -121,10 +121,9 @@ class PositionSource:
         Raises:
             Rejected: the id is not one of this stream (``bad_event_id``).
         """
-        if not last_id.isdigit() or not 0 <= int(last_id) < 2**63:
-            raise _bad_id(last_id)
+        since = transaction_of(last_id)
         horizon = board.snapshot_xmin(conn)
-        return [self._moved(row, horizon) for row in board.positions_since(conn, int(last_id), None)]
+        return [self._moved(row, horizon) for row in board.positions_since(conn, since, None)]
 
     def _moved(self, row: board.PositionRow, horizon: int) -> Signal:
         return Signal(
@@ -136,9 +135,32 @@ class PositionSource:
         )
 
 
-def _position(event_id: str) -> LogPosition:
+def transaction_of(event_id: str) -> int:
+    """Return what an id of the position stream means.
+
+    Raises:
+        Rejected: it is none (``bad_event_id``).
+    """
+    if not (event_id.isascii() and event_id.isdigit()) or int(event_id) >= 2**63:
+        raise _bad_id(event_id)
+    return int(event_id)
+
+
+def position_of(event_id: str) -> LogPosition:
+    """Return what an id of the alert stream means.
+
+    Raises:
+        Rejected: it is none (``bad_event_id``).
+    """
     txid, dash, seq = event_id.partition("-")
-    if not (dash and txid.isdigit() and seq.isdigit() and len(txid) < 20 and int(seq) < 2**63):
+    if not (
+        event_id.isascii()
+        and dash
+        and txid.isdigit()
+        and seq.isdigit()
+        and len(txid) < 20
+        and int(seq) < 2**63
+    ):
         raise _bad_id(event_id)
     return LogPosition(txid, int(seq))
 

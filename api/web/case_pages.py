@@ -164,4 +164,4 @@ def _last_fix(
 
 def _in(position: PositionOut, datum: str) -> tuple[float, float]:
     lon, lat = convert(position.lon, position.lat, "wgs84", datum)
-    return float(lon), float(lat)
+    return lon.item(), lat.item()
