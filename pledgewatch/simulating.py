@@ -112,9 +112,10 @@ def run_request(request: Request) -> dict[str, Any]:
             credentials = simulation.provision_plan(stack, settings, plan)
         else:
             credentials = _given(request, stack, [device.device_id for device in plan.devices])
-        tally = _publish(
-            request, stack, credentials, plan.reports, pace, span_ms=(plan.start_ms, plan.end_ms)
-        )
+        reports, begin_ms = plan.reports, plan.start_ms
+        if request.scenario == "story":
+            reports, begin_ms = simulation.unsent(stack, plan)
+        tally = _publish(request, stack, credentials, reports, pace, span_ms=(begin_ms, plan.end_ms))
         return {"vehicles": len(plan.vehicles), "devices": len(plan.devices), **tally.summary()}
 
 
@@ -128,7 +129,7 @@ def _plan(request: Request, clock: Clock | None) -> tuple[FleetPlan, Pace]:
                 code="story_needs_scaled_clock",
             )
         meet_ms = to_ms(clock.meets_wall_at())
-        return FleetPlan.story(request.seed, request.vehicles, meet_ms), ClockPace(clock.now)
+        return FleetPlan.story(request.seed, request.vehicles, meet_ms, now_ms), ClockPace(clock.now)
     if isinstance(clock, ScaledClock) and request.speed is None:
         start_ms = to_ms(clock.now())
         # After the meeting a day lasts a day; a run in scaled time ends where the scaling does.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 
-from collateral.fleet import FleetDevice, FleetLoan, FleetParty, FleetVehicle
+from collateral.contacts.cipher import open_cipher
+from collateral.fleet import FleetContact, FleetDevice, FleetLoan, FleetParty, FleetVehicle
 from collateral.provisioning import broker_accounts, provision_fleet
 from core import topics
 from core.clock import Clock, from_ms, to_ms
@@ -17,6 +19,7 @@ from core.db.pool import Connection, connect
 from core.errors import NotFound, Rejected
 from core.settings import Settings
 from core.telemetry.clock import open_clock
+from core.telemetry.store import newest_event_time
 from geofence.editing import put_in_force
 from geofence.fences import load_geojson
 from pledgewatch.embedded.stack import StackHandle
@@ -27,6 +30,7 @@ from simulator.fleet.plan import FleetPlan
 # Removal alarms are muted on the first day after an installation; simulated devices are not new.
 INSTALLED_BEFORE = timedelta(days=45)
 DUE_EVERY_DAYS = 30
+RESUME_OVERLAP = timedelta(minutes=30)  # longer than any weak-signal gap of the simulator
 CREDENTIAL_COLUMNS = ("device_id", "shard", "username", "password")
 
 
@@ -39,7 +43,12 @@ def registry_fleet(plan: FleetPlan) -> list[FleetVehicle]:
 def provision_plan(stack: StackHandle, settings: Settings, plan: FleetPlan) -> list[domain.Credential]:
     """Register a plan's fleet and fences, and let its devices into the broker."""
     with connect(stack.database_url, name="simulate") as conn:
-        given = provision_fleet(conn, registry_fleet(plan), at=from_ms(plan.start_ms) - INSTALLED_BEFORE)
+        given = provision_fleet(
+            conn,
+            registry_fleet(plan),
+            at=from_ms(plan.start_ms) - INSTALLED_BEFORE,
+            cipher=open_cipher(settings),
+        )
         put_fences_in_force(conn, plan, now_ms=to_ms(open_clock(conn, settings).now()))
         conn.commit()
     _tell_broker(stack)
@@ -61,6 +70,18 @@ def provision_devices(stack: StackHandle, devices: Iterable[tuple[str, str]]) ->
         conn.commit()
     _tell_broker(stack)
     return [domain.Credential(c.device_id, c.shard, c.username, c.password) for c in given]
+
+
+def unsent(stack: StackHandle, plan: FleetPlan) -> tuple[Callable[[], Iterator[domain.DeviceReport]], int]:
+    """Return what a plan has left to send when it was told before, and from when on.
+
+    Devices store and send later what they could not send: a story that was interrupted goes on
+    from shortly before the newest report that is stored; what is sent again is known again.
+    """
+    with connect(stack.database_url, name="simulate") as conn:
+        newest = newest_event_time(conn)
+    begin_ms = plan.start_ms if newest is None else max(plan.start_ms, to_ms(newest - RESUME_OVERLAP))
+    return lambda: (report for report in plan.reports() if report.send_ms >= begin_ms), begin_ms
 
 
 def put_fences_in_force(conn: Connection, plan: FleetPlan, *, now_ms: int) -> int:
@@ -125,7 +146,11 @@ def _tell_broker(stack: StackHandle) -> None:
 
 
 def _vehicle(vehicle: domain.FleetVehicle, start: datetime) -> FleetVehicle:
-    party = FleetParty(f"P-{vehicle.vehicle_id}", vehicle.borrower)
+    # 000 is no exchange: the number has the form of a mobile phone and reaches nobody.
+    phone = f"1380000{zlib.crc32(vehicle.vehicle_id.encode()) % 10_000:04d}"
+    party = FleetParty(
+        f"P-{vehicle.vehicle_id}", vehicle.borrower, contacts=(FleetContact("phone", phone, "本人"),)
+    )
     overdue = vehicle.days_past_due > 0
     next_due = start.date() + timedelta(days=-vehicle.days_past_due if overdue else DUE_EVERY_DAYS // 2)
     return FleetVehicle(

@@ -79,6 +79,12 @@ def watermark(conn: Connection) -> datetime | None:
     return row[0] if row else None
 
 
+def newest_event_time(conn: Connection) -> datetime | None:
+    """Return the greatest event time any device is known by; None before the first report."""
+    row = conn.execute("SELECT max(last_t) FROM device_status").fetchone()
+    return row[0] if row else None
+
+
 def last_heard(conn: Connection, device_ids: Iterable[str]) -> dict[str, datetime]:
     """Return the newest event time of each device that ever reported."""
     rows = conn.execute(

@@ -108,7 +108,7 @@ def _run(
     story = importlib.import_module("pledgewatch.demo") if demo else None
     environment = {
         **os.environ,
-        **(story.environment(settings) if story is not None and hasattr(story, "environment") else {}),
+        **(story.environment(settings, database_url) if story is not None else {}),
         "PLEDGEWATCH_DATA_DIR": str(stack.data_dir),
         "PLEDGEWATCH_DATABASE_URL": database_url,
         "PLEDGEWATCH_MQTT_URL": mqtt_url,
@@ -129,7 +129,11 @@ def _run(
     if on_ready is not None:
         on_ready(stack, page_url)
     if story is not None:
-        story.start(stack)
+        fleet = RoomProcess(
+            "demo fleet", story.command(stack.data_dir), environment, stack.data_dir / "logs" / "demo.log"
+        )
+        supervisor.add("demo fleet", fleet)
+        story.show_progress(console, database_url)
     idle = threading.Event()
     while True:
         supervisor.tick()

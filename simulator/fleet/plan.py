@@ -78,9 +78,12 @@ class FleetPlan:
         return cls(city, seed, vehicles, start_ms, end_ms, planned)
 
     @classmethod
-    def story(cls, seed: int, count: int, meet_ms: int) -> FleetPlan:
-        """Plan the demo's story around the moment at which its clock meets the wall clock."""
-        told = write_story(seed, count, meet_ms)
+    def story(cls, seed: int, count: int, meet_ms: int, now_ms: int | None = None) -> FleetPlan:
+        """Plan the demo's story around the moment at which its clock meets the wall clock.
+
+        Life goes on for a day after the meeting, or after ``now_ms`` when that is later.
+        """
+        told = write_story(seed, count, meet_ms, now_ms)
         return cls(told.city, seed, told.vehicles, told.start_ms, told.end_ms, told.incidents, told.sampling)
 
     @property

@@ -53,8 +53,9 @@ class Story:
     sampling: dict[str, Sampling]
 
 
-def write_story(seed: int, count: int, meet_ms: int) -> Story:
+def write_story(seed: int, count: int, meet_ms: int, now_ms: int | None = None) -> Story:
     """Write the story for ``count`` vehicles; the first is its protagonist."""
+    end_ms = max(meet_ms, now_ms or meet_ms) + LIVE_DAYS * DAY_MS
     city = city_of(seed)
     first, *others = make_fleet(city, seed, count)
     # One wired device: nothing else of the vehicle speaks once it is cut off.
@@ -66,7 +67,7 @@ def write_story(seed: int, count: int, meet_ms: int) -> Story:
         incidents[vehicle.vehicle_id] = [Incident("roaming", meet_ms - ROAM_BEFORE_MS)]
     vehicles = (hero, *others)
     return Story(
-        city, vehicles, meet_ms - PAST_DAYS * DAY_MS, meet_ms + LIVE_DAYS * DAY_MS, incidents,
+        city, vehicles, meet_ms - PAST_DAYS * DAY_MS, end_ms, incidents,
         _sampling(vehicles, roaming, meet_ms),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core.db.pool import Connection, connect
-from pledgewatch.embedded.stack import running_database_url
+from pledgewatch.embedded.stack import running_database_url, running_mqtt_url
 from tests.fix_stack import eventually
 
 START_WITHIN_S = 90.0
@@ -36,6 +36,13 @@ class Deployment:
     def database_url(self) -> str:
         """Return the address of its database (the port may change when the server is replaced)."""
         url = eventually(lambda: running_database_url(self.data_dir), within_s=60, what="a database")
+        assert url is not None
+        return url
+
+    @property
+    def mqtt_url(self) -> str:
+        """Return the broker's address with the account of ingest."""
+        url = running_mqtt_url(self.data_dir)
         assert url is not None
         return url
 
@@ -76,9 +83,8 @@ class Deployment:
         return subprocess.Popen([*COMMAND, *arguments], env=self.environment, stdout=log, stderr=log)
 
     def kill(self, *words: str) -> int:
-        """Send SIGKILL to the one descendant of `up` whose command line has these words; return its pid."""
+        """Send SIGKILL to the first descendant of `up` whose command line has these words; return its pid."""
         victim = eventually(lambda: self._find(*words), within_s=30, what=f"process {words}")
-        assert victim is not None
         victim.send_signal(signal.SIGKILL)
         return victim.pid
 

@@ -46,9 +46,12 @@ def test_a_fleet_that_lags_behind_holds_the_mark_near_its_newest_report():
     assert watermark.through(Probe(0, NOON_MS)) == from_ms(newest + AHEAD_MS)
 
 
-def test_a_fleet_that_fell_silent_an_hour_ago_holds_nothing():
+def test_a_fleet_that_fell_silent_as_one_holds_the_mark_until_one_of_it_speaks_again():
     watermark = Watermark(0, FixedClock(NOON_MS))
-    heard(watermark, FLEET_OF, NOON_MS - HEARD_WITHIN_MS - 1)
+    newest = NOON_MS - 5 * HEARD_WITHIN_MS
+    heard(watermark, FLEET_OF, newest)
+    assert watermark.through(Probe(0, NOON_MS)) == from_ms(newest + AHEAD_MS)
+    heard(watermark, 1, NOON_MS - 1000)
     assert watermark.through(Probe(0, NOON_MS)) == from_ms(NOON_MS)
 
 

@@ -25,6 +25,12 @@ def anchor(conn: Connection, spec: str) -> datetime:
     return moment
 
 
+def stored_spec(conn: Connection) -> str | None:
+    """Return the setting of the clock that was opened last; None before the first."""
+    row = conn.execute("SELECT spec FROM telemetry_clock").fetchone()
+    return row[0] if row else None
+
+
 def data_seen(conn: Connection) -> datetime:
     """Return the greatest event time stored (the epoch before the first report)."""
     row = conn.execute(

@@ -1,0 +1,76 @@
+"""The demo: thirty days of a fictional city through the real pipeline, then now, then the story.
+
+The deployment's clock is scaled, so that history arrives fast and time then meets the wall clock;
+the fleet is `pledgewatch simulate --scenario story`, a process like any other. A second start goes
+on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.progress import BarColumn, Progress, TextColumn
+
+from core.clock import ScaledClock, parse_clock_spec, wall_now
+from core.db.pool import connect
+from core.settings import Settings
+from core.telemetry.clock import open_clock
+from core.telemetry.clock_row.store import stored_spec
+from simulator.city.build import city_of
+from simulator.city.geojson import city_geojson
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SEED = 7
+VEHICLES = 24
+HISTORY = timedelta(days=30)
+HISTORY_TAKES = timedelta(seconds=150)
+"""Wall time of the history: fast enough for a first look, slow enough for two cores to follow."""
+
+
+def environment(settings: Settings, database_url: str) -> dict[str, str]:
+    """Return the rooms' settings for the demo: a clock that starts in the past, anchored once."""
+    with connect(database_url, name="demo") as conn:
+        spec = stored_spec(conn)
+    if spec is None or parse_clock_spec(spec).kind != "scaled":
+        start = (wall_now() - HISTORY).replace(microsecond=0)
+        spec = f"scaled:{start.isoformat()}:{HISTORY / HISTORY_TAKES + 1:.0f}"
+    return {"PLEDGEWATCH_TELEMETRY_CLOCK": spec}
+
+
+def command(data_dir: Path) -> list[str]:
+    """Write the city's map for the page, and return the command line of the fleet."""
+    roads = data_dir / "map" / "roads.geojson"
+    roads.parent.mkdir(parents=True, exist_ok=True)
+    roads.write_bytes(msgspec.json.encode(city_geojson(city_of(SEED))))
+    return [
+        sys.executable, "-m", "pledgewatch", "simulate", "--scenario", "story",
+        "--seed", str(SEED), "--vehicles", str(VEHICLES),
+    ]  # fmt: skip
+
+
+def show_progress(console: Console, database_url: str) -> None:
+    """Draw telemetry time on its way to now, in a thread of its own; says when they meet."""
+    with connect(database_url, name="demo", autocommit=True) as conn:
+        spec = stored_spec(conn)
+        clock = open_clock(conn, Settings(telemetry_clock=spec or "wall"))
+    if isinstance(clock, ScaledClock) and clock.meets_wall_at() > wall_now():
+        threading.Thread(target=_draw, args=(console, clock), name="demo-progress", daemon=True).start()
+
+
+def _draw(console: Console, clock: ScaledClock) -> None:
+    columns = (TextColumn("thirty days of history: {task.fields[day]}"), BarColumn())
+    tick = threading.Event()
+    meets = clock.meets_wall_at()
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=(meets - clock.start).total_seconds(), day="")
+        while (now := clock.now()) < meets:
+            progress.update(bar, completed=(now - clock.start).total_seconds(), day=f"{now:%Y-%m-%d %H:%M}")
+            tick.wait(0.5)
+    console.print("History has met now; the story's alert comes within a minute or two.", highlight=False)
