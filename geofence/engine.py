@@ -32,7 +32,6 @@ __all__ = [
     "FenceIndex",
     "advance",
     "advance_many",
-    "advance_with_marks",
     "deadlines",
     "from_bytes",
     "initial_state",
@@ -128,35 +127,21 @@ def _take(work: Work, item: Input, sight: Sight | None) -> None:
         work.take_mark(item)
 
 
-def advance_with_marks(
-    state: VehicleState, reports: Sequence[Report], facts: VehicleFacts, context: Context, until_ms: int
-) -> Advance:
-    """Take reports and, between them, the time marks that a prompt sweeper would have made.
-
-    ``until_ms`` is how far passed time is known: silences that end later than it are not marked.
-    """
-    work = Work(state, facts, context)
-    (sights,) = _look([(state, reports, facts)], context)
-    for number, (report, sight) in enumerate(zip(reports, sights, strict=True)):
-        _take(work, report, sight)
-        next_ms = reports[number + 1].t_ms if number + 1 < len(reports) else until_ms + 1
-        if next_ms - report.t_ms > context.thresholds.power.debounce_s * 1000:
-            _sweep(work, facts, context, next_ms)
-    return Advance(work.state(), work.findings)
-
-
 def _sweep(work: Work, facts: VehicleFacts, context: Context, before_ms: int) -> None:
-    taken = set[TimeMark]()
+    """Take the marks of all deadlines before a moment; one that proves nothing is taken once."""
+    taken = set[Deadline]()
     while True:
-        marks = [
-            TimeMark(vehicle_id=facts.vehicle_id, **msgspec.structs.asdict(deadline))
-            for deadline in deadlines(work.state(), facts, context)
-            if deadline.due_ms < before_ms
-        ]
-        mark = min((m for m in marks if m not in taken), key=input_order, default=None)
-        if mark is None:
+        open_ = (
+            d for d in deadlines(work.state(), facts, context) if d.due_ms < before_ms and d not in taken
+        )
+        deadline = min(open_, key=lambda d: (d.due_ms, d.device_id, d.kind), default=None)
+        if deadline is None:
             return
-        taken.add(mark)
+        taken.add(deadline)
+        mark = TimeMark(vehicle_id=facts.vehicle_id, **msgspec.structs.asdict(deadline))
+        if input_order(mark) <= work.last:
+            # Another device's report made this one's silence too long only now.
+            mark = msgspec.structs.replace(mark, due_ms=work.last[0] + 1)
         _take(work, mark, None)
 
 

@@ -17,7 +17,7 @@ from core.domain.finding import Finding
 from core.domain.report import Report
 from core.tracks import TrackFile, TrackRow
 from geofence.domain import VehicleFacts
-from geofence.engine import advance_with_marks, initial_state, input_order
+from geofence.engine import advance, initial_state, input_order, pass_time
 from geofence.fence import Fence
 from geofence.index import Context
 
@@ -81,7 +81,9 @@ def replay(tracks: TrackFile, context: Context, tell: Tell = lambda _: None) -> 
     for vehicle_id in sorted(by_vehicle):
         reports = sorted(by_vehicle.pop(vehicle_id), key=input_order)
         facts = facts_of(vehicle_id, context.fences.fences)
-        yield from advance_with_marks(initial_state(vehicle_id), reports, facts, context, last_ms).findings
+        state, found = advance(initial_state(vehicle_id), reports, facts, context, derive_marks=True)
+        yield from found
+        yield from pass_time(state, facts, context, last_ms).findings
         tell(len(reports))
 
 

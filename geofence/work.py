@@ -32,6 +32,7 @@ UNDATED_RULES = {
 }
 _SEVERITY = {rule.name: rule.severity for rule in RULES if rule.slot != "yard"}
 UNDATED_REPEAT_S = 3600
+PASSES_KEPT = 32
 
 
 class Sight:
@@ -267,13 +268,13 @@ class Work:
         if reach is None or not candidates:
             return
         around = members_before if members_before is self.members else {**members_before, **self.members}
-        repeat_ms = limits.pass_repeat_s * 1000
+        horizon_ms = fix.t_ms - limits.pass_repeat_s * 1000
+        told = {key: t_ms for key, t_ms in self.passed.items() if t_ms > horizon_ms}
         for passed in passes(candidates, previous, fix, reach, around, index, limits):
-            key = f"{passed.event}\x1f{passed.fence.id}"
-            if passed.event_ms - self.passed.get(key, -(2**62)) < repeat_ms:
+            key = f"{passed.event[5:9]}\x1f{passed.fence.id}"
+            if key in told:
                 continue
-            kept = {k: t for k, t in self.passed.items() if passed.event_ms - t < repeat_ms}
-            self.passed = {**kept, key: passed.event_ms}
+            told[key] = passed.event_ms
             self.findings.append(
                 Finding(
                     vehicle_id=self.facts.vehicle_id,
@@ -295,6 +296,8 @@ class Work:
                     },
                 )
             )
+        # A dense district must not swell the state: the oldest are forgotten first, and may be told again.
+        self.passed = dict(list(told.items())[-PASSES_KEPT:])
 
     # ------------------------------------------------------------------------------- telling
 

@@ -11,7 +11,7 @@ import pytest
 from core.domain.report import Report
 from core.wire import decode, to_report
 from geofence.domain import DeviceFacts, VehicleFacts
-from geofence.engine import advance_with_marks, initial_state, input_order
+from geofence.engine import advance, initial_state, input_order, pass_time
 from geofence.fences import load_geojson
 from geofence.index import Context, FenceIndex
 from simulator.city.geojson import FENCE_CATEGORIES, fences_geojson
@@ -53,8 +53,8 @@ def raised(plan: FleetPlan) -> set[tuple[str, str, str]]:
             ),
         )
         ordered = sorted(reports[vehicle.vehicle_id].values(), key=input_order)
-        state = initial_state(vehicle.vehicle_id)
-        for finding in advance_with_marks(state, ordered, facts, context, plan.end_ms).findings:
+        state, heard = advance(initial_state(vehicle.vehicle_id), ordered, facts, context, derive_marks=True)
+        for finding in [*heard, *pass_time(state, facts, context, plan.end_ms).findings]:
             if finding.event == "raise":
                 found.add((vehicle.vehicle_id, finding.rule, finding.scope))
     return found
