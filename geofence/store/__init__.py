@@ -2,5 +2,5 @@
 
 In: a connection whose transaction the caller owns. Out: rows as plain values.
 Tables: vehicle_state, vehicle_checkpoint (states), replay_request (replays), deadline, time_mark
-(deadlines), fence, fence_assignment (fences), threshold_set (facts). Process: none.
+(deadlines, with slot_outage), fence, fence_assignment (fences), threshold_set (facts). Process: none.
 """

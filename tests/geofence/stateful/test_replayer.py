@@ -204,7 +204,7 @@ def test_a_failing_replay_is_kept_with_its_error_and_tried_later(conn, writer, r
     ingest(conn, writer, drive([0, 10]))
     ingest(conn, writer, drive([5]))
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ArithmeticError("a fault of ours")
 
     monkeypatch.setattr(replayer_module, "advance", fail)
@@ -285,9 +285,9 @@ def test_a_replay_starts_at_the_checkpoint_before_the_late_report(conn, writer, 
 
 
 def counted_inputs(function, counts):
-    def wrapper(state, inputs, facts, context):
+    def wrapper(state, inputs, facts, context, **options):
         counts.append(len(inputs))
-        return function(state, inputs, facts, context)
+        return function(state, inputs, facts, context, **options)
 
     return wrapper
 
