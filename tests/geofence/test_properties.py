@@ -87,7 +87,7 @@ def whole(inputs):
     return advance(initial_state(VEHICLE), inputs, FACTS, CONTEXT)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(drives(), st.data())
 def test_cutting_the_inputs_anywhere_changes_nothing(inputs, data):
     expected = whole(inputs)
@@ -118,7 +118,7 @@ def test_what_was_taken_before_is_passed_over(inputs):
     assert again.state == done.state
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(drives())
 def test_enters_and_exits_alternate_and_raises_and_clears_too(inputs):
     last: dict[tuple[str, ...], str] = {}
@@ -161,7 +161,7 @@ def test_deadlines_lie_after_what_was_heard_and_differ_by_device_and_kind(inputs
 ANGLES = st.lists(st.floats(0.2, 1.0), min_size=4, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), ANGLES), min_size=1, max_size=6),
     st.integers(0, 2**32 - 1),
