@@ -71,6 +71,7 @@ class IngestProcess:
 
     def stop(self) -> int:
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)  # a test may have frozen it
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
@@ -127,7 +128,7 @@ class IngestRig:
                 self.ask("SELECT slot FROM ingest_slot WHERE connected_at > %s", before)
                 or (started.process.poll() is not None and pytest.fail(started.log_text()))
             ),
-            within_s=40,
+            within_s=75,
             what="the session of a slot",
         )
         return started

@@ -69,6 +69,14 @@ def forget_slot(conn: Connection, lease: Lease) -> None:
     conn.execute("DELETE FROM ingest_slot WHERE slot = %s AND epoch = %s", (lease.slot, lease.epoch))
 
 
+def limit_idle_transactions(conn: Connection) -> None:
+    """Let the database end the transaction of a frozen worker, whose lock on the slot would outlive its lease.
+
+    Long enough for the rules to think about the largest batch between two statements.
+    """
+    conn.execute("SET idle_in_transaction_session_timeout = '15s'")
+
+
 def hold(conn: Connection, lease: Lease) -> bool:
     """Lock the lease for this transaction; false when a newer epoch exists.
 

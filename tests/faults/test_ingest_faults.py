@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from core.db.migrate import migrate
+from core.db.pool import connect
 from ingest.slots.lease import client_id
 from pledgewatch.embedded.postgres import EmbeddedPostgres
-from tests.faults.test_ingest_oracle import mutant
+from tests.faults.test_ingest_oracle import mutant, waits_for_the_table
 from tests.fix_ingest import IngestRig, minutes_ago, position
 from tests.fix_stack import eventually
 from tests.mqtt_talk import Talker
@@ -128,7 +129,7 @@ def test_a_worker_that_slept_through_its_lease_cannot_commit_when_it_wakes(inges
         rig.start()
         eventually(
             lambda: rig.ask("SELECT 1 FROM ingest_slot WHERE epoch > %s", first_epoch),
-            within_s=40,
+            within_s=75,  # asleep inside a transaction, it holds its slot until the database ends that
             what="the second worker's lease",
         )
         sleeper.process.send_signal(signal.SIGCONT)
@@ -254,3 +255,24 @@ def test_fewer_slots_than_before_empty_the_queues_of_those_that_are_gone(ingest_
     )
     assert rig.ask("SELECT slot FROM time_watermark") == [(0,)]
     stored_everything(rig)
+
+
+@pytest.mark.slow
+def test_a_worker_frozen_in_the_middle_of_a_batch_does_not_hold_its_slot_for_ever(ingest_rig):
+    rig = ingest_rig
+    rig.register("d1")
+    frozen = rig.start_and_wait()
+    with connect(rig.database_url, name="blocker") as blocker:
+        blocker.execute("LOCK TABLE telemetry IN SHARE MODE")
+        rig.report("d1", position("d1", 1))
+        rig.await_acks()
+        eventually(lambda: waits_for_the_table(rig), what="a worker in the middle of a batch")
+        frozen.process.send_signal(signal.SIGSTOP)
+    rig.start_and_wait()
+    frozen.process.send_signal(signal.SIGCONT)
+    stored_everything(rig)
+    eventually(
+        lambda: frozen.process.poll() is not None or "lease_lost" in frozen.log_text(),
+        within_s=40,
+        what="the frozen one giving up",
+    )
