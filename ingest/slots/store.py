@@ -70,7 +70,7 @@ def forget_slot(conn: Connection, lease: Lease) -> None:
 
 
 def limit_idle_transactions(conn: Connection) -> None:
-    """Let the database end the transaction of a frozen worker, whose lock on the slot would outlive its lease.
+    """Let the database end the transaction of a frozen worker: its lock on the slot would outlive the lease.
 
     Long enough for the rules to think about the largest batch between two statements.
     """
