@@ -79,8 +79,8 @@ class Deployment:
 
     def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command of Pledgewatch beside the test."""
-        log = (self.data_dir / "logs" / f"test-{arguments[0]}.log").open("wb")
-        return subprocess.Popen([*COMMAND, *arguments], env=self.environment, stdout=log, stderr=log)
+        with (self.data_dir / "logs" / f"test-{arguments[0]}.log").open("wb") as log:
+            return subprocess.Popen([*COMMAND, *arguments], env=self.environment, stdout=log, stderr=log)
 
     def kill(self, *words: str) -> int:
         """Send SIGKILL to the first descendant of `up` whose command line has these words; return its pid."""
@@ -104,8 +104,11 @@ class Deployment:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def rules_at_rest(self) -> bool:
-        """Whether nothing waits to be replayed and every finding has been read by the alerts room."""
-        [(waiting,)] = self.query("SELECT count(*) FROM replay_request")
+        """Whether nothing waits to be replayed or swept, and the alerts room has read every finding."""
+        [(waiting,)] = self.query(
+            "SELECT (SELECT count(*) FROM replay_request) + (SELECT count(*) FROM deadline"
+            " WHERE due_at <= (SELECT min(received_until) FROM time_watermark))"
+        )
         [(unread,)] = self.query(
             "SELECT count(*) FROM finding f WHERE NOT EXISTS (SELECT FROM log_cursor c WHERE c.consumer = 'alerts'"
             " AND (f.txid, f.seq) <= (c.txid, c.seq))"

@@ -66,7 +66,7 @@ def test_a_day_through_kill_9_of_ingest_of_the_database_and_of_a_connection_rais
         assert_as_labelled(stack, tmp_path)
         troubles = (tmp_path / "data" / "up.log").read_text(encoding="utf-8")
     assert "ingest ended" in troubles
-    assert "PostgreSQL ended" in troubles
+    assert "PostgreSQL stopped running" in troubles
 
 
 @pytest.mark.soak
