@@ -46,7 +46,7 @@ def test_the_boot_id_is_the_content_not_the_packing(write):
     assert plain.rows[0].ts_ms == 1_577_808_000_000
 
 
-def test_blanks_are_absent(write):
+def test_blank_cells_are_absent_fields(write):
     (row,) = read_tracks(write(HEADER + "v1,5,,,,,,,,\n")).rows
     assert row.fields == {}
 

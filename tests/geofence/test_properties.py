@@ -126,8 +126,10 @@ def test_enters_and_exits_alternate_and_raises_and_clears_too(inputs):
     findings = whole(inputs).findings
     undated = [f for f in findings if f.evidence.get("undated")]
     for found in findings:
-        assert found.id not in ids
-        ids.add(found.id)
+        # An undated alarm received in the millisecond of a dated one states the same fact: the same id.
+        fact = (found.id, found in undated)
+        assert fact not in ids
+        ids.add(fact)
         assert found.event_ms <= found.detected_ms
         json.dumps(found.evidence)
         key = (found.rule, found.scope)
