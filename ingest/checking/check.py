@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("device_id", "boot_id", "seq", "sha256", "reason_code")
 POLL_S = 0.2
+TELL_EVERY_S = 3.0
 EXAMPLES = 20
 
 
@@ -97,6 +98,7 @@ def wait_for_empty_backlog(
     """
     asked_at = wall_now()
     deadline_s = monotonic() + wait_s
+    tell_at_s = monotonic() + TELL_EVERY_S
     while True:
         with conn.transaction():
             known, oldest = store.oldest_probe(conn)
@@ -109,7 +111,9 @@ def wait_for_empty_backlog(
                 f"the oldest of their probes is of {last}",
                 code="backlog_not_empty",
             )
-        tell(f"waiting for the backlog: {known} of {slots} slots report")
+        if monotonic() > tell_at_s:
+            tell_at_s = monotonic() + TELL_EVERY_S
+            tell(f"waiting for the backlog: {known} of {slots} slots report, {oldest or 'no'} last probe")
         threading.Event().wait(POLL_S)
 
 
