@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 
 from collateral.contacts.cipher import open_cipher
 from collateral.fleet import FleetContact, FleetDevice, FleetLoan, FleetParty, FleetVehicle
-from collateral.provisioning import broker_accounts, provision_fleet
+from collateral.provisioning import provision_fleet
 from core import topics
 from core.clock import Clock, from_ms, to_ms
 from core.db.pool import Connection, connect
@@ -23,6 +23,7 @@ from core.telemetry.store import newest_event_time
 from geofence.editing import put_in_force
 from geofence.fences import load_geojson
 from pledgewatch.embedded.stack import StackHandle
+from pledgewatch.wiring import publish_accounts
 from simulator import domain
 from simulator.city.geojson import FENCE_CATEGORIES, fences_geojson
 from simulator.fleet.plan import FleetPlan
@@ -51,7 +52,7 @@ def provision_plan(stack: StackHandle, settings: Settings, plan: FleetPlan) -> l
         )
         put_fences_in_force(conn, plan, now_ms=to_ms(open_clock(conn, settings).now()))
         conn.commit()
-    _tell_broker(stack)
+    publish_accounts(stack)
     return [domain.Credential(c.device_id, c.shard, c.username, c.password) for c in given]
 
 
@@ -68,7 +69,7 @@ def provision_devices(stack: StackHandle, devices: Iterable[tuple[str, str]]) ->
         # Recorded files are of any age: the devices were in their vehicles before all of them.
         given = provision_fleet(conn, fleet, at=datetime(1971, 1, 1, tzinfo=UTC))
         conn.commit()
-    _tell_broker(stack)
+    publish_accounts(stack)
     return [domain.Credential(c.device_id, c.shard, c.username, c.password) for c in given]
 
 
@@ -135,14 +136,6 @@ def _credentials(reader: csv.DictReader[str]) -> Iterator[domain.Credential]:
                 code="bad_credentials",
             )
         yield domain.Credential(row["device_id"], int(shard), row["username"], row["password"])
-
-
-def _tell_broker(stack: StackHandle) -> None:
-    def accounts() -> Sequence[tuple[str, str]]:
-        with connect(stack.database_url, name="broker-sync") as conn:
-            return broker_accounts(conn)
-
-    stack.publish_accounts(accounts)
 
 
 def _vehicle(vehicle: domain.FleetVehicle, start: datetime) -> FleetVehicle:

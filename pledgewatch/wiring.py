@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from alerts.intake import reprioritise
+from collateral.devices.store import spans
+from collateral.provisioning import broker_accounts
+from core.clock import to_ms
+from core.db.pool import Connection, connect
+from core.events.store import DomainEvent
+from core.telemetry.writing.store import move_reports
+from geofence.domain import BEGINNING_MS
+from geofence.store.replays import queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from pledgewatch.embedded.stack import StackHandle
 
-    from core.db.pool import Connection
-    from core.events.store import DomainEvent
-
-    Handler = Callable[[Connection, DomainEvent], None]
+Handler = Callable[[Connection, DomainEvent], None]
 
 
 def loan_moves_severity(conn: Connection, event: DomainEvent) -> None:
@@ -22,7 +29,34 @@ def loan_moves_severity(conn: Connection, event: DomainEvent) -> None:
         reprioritise(conn, vehicle_id)
 
 
-CONSUMERS: Mapping[str, Mapping[str, Handler]] = {
-    "severity": {"loan.changed": loan_moves_severity},
-}
-"""Consumer name -> event kind -> handler. Each consumer keeps its own place in the log."""
+def binding_moves_reports(conn: Connection, event: DomainEvent) -> None:
+    """A device bound or moved after the fact takes its reports along, and both vehicles are judged again."""
+    text = event.payload.get("since")
+    since = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if move_reports(conn, event.subject, since, spans(conn, event.subject)):
+        from_ms = BEGINNING_MS if since is None else to_ms(since)
+        vehicles = (event.payload.get("vehicle_before"), event.payload.get("vehicle_after"))
+        queue(conn, {vehicle: from_ms for vehicle in vehicles if isinstance(vehicle, str)}, "binding_changed")
+
+
+def publish_accounts(stack: StackHandle) -> bool:
+    """Write the registry's devices into the broker's password file; false when that is not ours to do."""
+
+    def accounts() -> list[tuple[str, str]]:
+        with connect(stack.database_url, name="broker-sync") as conn:
+            return broker_accounts(conn)
+
+    return stack.publish_accounts(accounts)
+
+
+def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
+    """Return consumer name -> event kind -> handler. Each consumer keeps its own place in the log."""
+
+    def credentials_reach_the_broker(conn: Connection, event: DomainEvent) -> None:
+        publish_accounts(stack)
+
+    return {
+        "severity": {"loan.changed": loan_moves_severity},
+        "bindings": {"binding.changed": binding_moves_reports},
+        "broker": {"device.credentials_changed": credentials_reach_the_broker},
+    }

@@ -173,3 +173,13 @@ def insert_bindings(
         " AS r(device_id, vehicle_id, starts, installed_at)",
         tuple([row[index] for row in bindings] for index in range(4)),
     )
+
+
+def spans(conn: Connection, device_id: str) -> list[tuple[str, datetime, datetime]]:
+    """Return (vehicle, from, to) of every binding of a device, by time; unbounded ends are datetime's own."""
+    rows = conn.execute(
+        "SELECT vehicle_id, greatest(valid_from, '0001-01-02'), least(valid_to, '9999-12-30')"
+        " FROM device_binding WHERE device_id = %s ORDER BY valid_from",
+        (device_id,),
+    ).fetchall()
+    return [(row[0], row[1], row[2]) for row in rows]

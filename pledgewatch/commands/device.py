@@ -82,14 +82,9 @@ def revoke(device_id: str, json: bool = _JSON) -> None:
 
 def tell_broker(stack: StackHandle, settings: Settings) -> bool:
     """Have the broker read the accounts again; say on stderr when it is not ours to tell."""
-    from collateral import provisioning
-    from core.db.pool import connect
+    from pledgewatch.wiring import publish_accounts
 
-    def accounts() -> list[tuple[str, str]]:
-        with connect(stack.database_url, name="broker-sync") as conn:
-            return provisioning.broker_accounts(conn)
-
-    published = stack.publish_accounts(accounts)
+    published = publish_accounts(stack)
     if not published:
         print(
             "The broker of PLEDGEWATCH_MQTT_URL is not ours to configure: set PLEDGEWATCH_MQTT_PASSWORD_FILE "

@@ -25,18 +25,22 @@ def events(
     from core.events.dispatch import dispatch_once
     from core.settings import load_settings
     from pledgewatch.embedded.stack import open_stack
-    from pledgewatch.wiring import CONSUMERS
+    from pledgewatch.wiring import consumers, publish_accounts
 
     log = structlog.get_logger("events")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_stack(load_settings()) as stack:
+    settings = load_settings()
+    with open_stack(settings) as stack:
+        handlers = consumers(stack)
+        if settings.mqtt_password_file is not None:
+            publish_accounts(stack)  # the broker waits for its first password file
         while not stop.is_set():
             try:
                 with connect(stack.database_url, name="events", autocommit=True) as conn:
                     while not stop.is_set():
-                        passed = sum(dispatch_once(conn, name, kinds) for name, kinds in CONSUMERS.items())
+                        passed = sum(dispatch_once(conn, name, kinds) for name, kinds in handlers.items())
                         if passed == 0:
                             if once:
                                 return

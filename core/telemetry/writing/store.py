@@ -188,3 +188,35 @@ def open_day(conn: Connection, day: date, *, partitioned: bool) -> None:
             )
             conn.execute(f"ALTER TABLE {name} DROP CONSTRAINT {name}_day".encode())
     conn.execute("INSERT INTO telemetry_partition (day) VALUES (%s) ON CONFLICT DO NOTHING", (day,))
+
+
+def move_reports(
+    conn: Connection, device_id: str, since: datetime | None, spans: Sequence[tuple[str, datetime, datetime]]
+) -> int:
+    """Give a device's stored reports the vehicle it was in by ``spans`` (vehicle, from, to).
+
+    Returns how many rows moved.
+
+    For bindings that were changed after the fact; a report outside every span belongs to no vehicle.
+    """
+    values = {
+        "device": device_id,
+        "since": since,
+        "vehicles": [vehicle for vehicle, _, _ in spans],
+        "starts": [start for _, start, _ in spans],
+        "ends": [end for _, _, end in spans],
+    }
+    moved = 0
+    for table in ("telemetry", "telemetry_undated", "latest_position"):
+        moved += conn.execute(
+            f"WITH span AS (SELECT * FROM unnest(%(vehicles)s::text[], %(starts)s::timestamptz[],"
+            f" %(ends)s::timestamptz[]) AS s(vehicle_id, starts, ends)),"
+            f" placed AS (SELECT r.t, r.boot_id, r.seq, s.vehicle_id FROM {table} r"
+            f" LEFT JOIN span s ON r.t >= s.starts AND r.t < s.ends"
+            f" WHERE r.device_id = %(device)s AND r.t >= coalesce(%(since)s, '-infinity'::timestamptz)"
+            f" AND r.vehicle_id IS DISTINCT FROM s.vehicle_id)"
+            f" UPDATE {table} r SET vehicle_id = p.vehicle_id FROM placed p"
+            f" WHERE r.device_id = %(device)s AND r.t = p.t AND r.boot_id = p.boot_id AND r.seq = p.seq",
+            values,
+        ).rowcount
+    return moved
