@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 
@@ -47,6 +48,9 @@ def serve(settings: Settings) -> None:
             clock = open_clock(conn, settings)
         host, port = listener.getsockname()[:2]
         structlog.get_logger("api").info("started", url=f"http://{host}:{port}")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again once it has ended; that is the end we wanted, not a failure.
+            signal.signal(number, lambda *_: None)
         Server(create_app(settings, pool, clock), host=host, port=port).run(sockets=[listener])
 
 

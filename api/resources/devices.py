@@ -18,8 +18,12 @@ from collateral import bindings, provisioning
 from collateral.domain import Power
 from core.db.pool import Connection
 from core.errors import NotFound
+from core.events.store import emit
 
 router = APIRouter(prefix="/devices", tags=["devices"])
+
+CREDENTIALS_CHANGED = "device.credentials_changed"
+"""Told to whoever keeps the broker's password file (`pledgewatch events`, `pledgewatch broker sync`)."""
 
 DeviceId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 VehicleRef = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/]+$")]
@@ -110,24 +114,26 @@ def get_device(device_id: DeviceId, conn: Conn, asker: Who) -> DeviceOut:
 
 @router.post("", status_code=201)
 def add_device(body: DeviceIn, conn: Conn, asker: Who, once: OnlyOnce) -> CredentialOut:
-    """Register a device and return its broker account; the broker learns of it within seconds."""
+    """Register a device and return its broker account; it can connect once the broker has been told."""
     if body.vehicle_id is not None:
         visible_vehicle(conn, asker, body.vehicle_id)
     if store.devices(conn, None, vehicle_id=None, device_id=body.device_id, after=None, limit=1):
         _visible(conn, asker, body.device_id)
-    given = once(
-        _Told,
-        lambda: _Told.of(
+
+    def make() -> _Told:
+        emit(conn, CREDENTIALS_CHANGED, body.device_id)
+        return _Told.of(
             provisioning.add_device(conn, body.device_id, body.vehicle_id, power=body.power.value)
-        ),
-    )
-    return given.out()
+        )
+
+    return once(_Told, make).out()
 
 
 @router.post("/{device_id}/rotate")
 def rotate_device(device_id: DeviceId, conn: Conn, asker: Who) -> CredentialOut:
     """Give a device a new broker password."""
     _visible(conn, asker, device_id)
+    emit(conn, CREDENTIALS_CHANGED, device_id)
     return _Told.of(provisioning.rotate(conn, device_id)).out()
 
 
@@ -135,7 +141,8 @@ def rotate_device(device_id: DeviceId, conn: Conn, asker: Who) -> CredentialOut:
 def revoke_device(device_id: DeviceId, conn: Conn, asker: Who) -> DeviceOut:
     """Shut a device out; twice is once."""
     _visible(conn, asker, device_id)
-    provisioning.revoke(conn, device_id)
+    if provisioning.revoke(conn, device_id):
+        emit(conn, CREDENTIALS_CHANGED, device_id)
     return DeviceOut.of(_visible(conn, asker, device_id))
 
 

@@ -76,6 +76,14 @@ def evidence(t: Texts, facts: Mapping[str, Any], zone: ZoneInfo) -> list[tuple[s
     return lines[:SHOWN_EVIDENCE]
 
 
+def why(t: Texts, reason: str) -> str:
+    """Return a reason for a severity; ``days_past_due_34`` carries its number."""
+    stem, _, number = reason.rpartition("_")
+    if number.isdigit() and t.has(f"why.{stem}"):
+        return t(f"why.{stem}", n=int(number))
+    return t.word("why", reason)
+
+
 def _name(t: Texts, key: str) -> str:
     if t.has(f"evidence.{key}"):
         return t(f"evidence.{key}")

@@ -94,6 +94,7 @@ def render(
         "both_times": partial(phrases.both_times, zone=zone),
         "money": partial(phrases.money, t),
         "evidence": partial(phrases.evidence, t, zone=zone),
+        "why": partial(phrases.why, t),
         "to_json": partial(json.dumps, ensure_ascii=False),
         **facts,
     }

@@ -12,11 +12,24 @@ from playwright.sync_api import Page, expect
 
 from collateral.staff.access import create_sign_in_link
 from core.clock import wall_now
+from tests.browser.city import settle, trouble
 from tests.fix_api import Served, risk
 from tests.fix_browser import Visit, await_map, poll
 
 pytestmark = [pytest.mark.db, pytest.mark.browser]
 
+CONTRAST = """element => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  let under = element;
+  while (under && (parse(getComputedStyle(under).backgroundColor)[3] ?? 1) === 0) under = under.parentElement;
+  const [a, b] = [light(parse(getComputedStyle(element).color)),
+                  light(parse(getComputedStyle(under ?? document.body).backgroundColor))];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+"""WCAG contrast of a text on the background it stands on."""
 SCREENSHOT = Path(__file__).parents[2] / "docs" / "screenshot.png"
 
 
@@ -50,9 +63,6 @@ def test_an_operator_goes_from_the_alert_to_the_recorded_call(served: Served, vi
     expect(page.locator("#detail h3")).to_have_text("拆改后失联")
     page.keyboard.press("a")
     expect(page.locator("#detail .subject")).to_contain_text("已确认")
-    if os.environ.get("PLEDGEWATCH_WRITE_SCREENSHOT"):
-        await_map(page)
-        page.screenshot(path=SCREENSHOT)
     page.keyboard.press("e")
     expect(page).to_have_url(re.compile("/cases/"))
 
@@ -92,6 +102,48 @@ def test_the_case_page_fits_a_phone_and_opens_the_place_in_its_own_datum(served:
     for button in page.get_by_role("button").all():
         box = button.bounding_box()
         assert box is None or box["height"] >= 26, "fingers need room"
+
+
+def test_the_live_page_shows_a_whole_city_with_roads_fences_and_risks(served: Served, visit: Visit):
+    vehicles = settle(served.town)
+    trouble(served.town, vehicles)
+    page = visit.open()
+    sign_in(page, served)
+    await_map(page, f"window.__fleet && window.__fleet.size >= {len(vehicles)}")
+    expect(page.locator("li[data-alert]")).to_have_count(9)
+    drawn = "window.__map.queryRenderedFeatures({layers: ['%s']}).length"
+    for layer in ("road", "fence-line", "clusters", "vehicles"):
+        assert poll(page, drawn % layer) > 0, layer
+    page.locator("li[data-alert]", has_text="疑似拖车").click()
+    expect(page.locator("#detail h3")).to_have_text("疑似拖车")
+    page.keyboard.press("j")
+    expect(page.locator("#detail h3")).not_to_have_text("疑似拖车")
+    page.keyboard.press("k")
+    expect(page.locator("#detail h3")).to_have_text("疑似拖车")
+    if os.environ.get("PLEDGEWATCH_WRITE_SCREENSHOT"):
+        page.evaluate("window.__map.jumpTo({zoom: 12.1, center: [117.915, 30.2]})")
+        page.wait_for_timeout(1500)
+        await_map(page)
+        page.screenshot(path=SCREENSHOT)
+
+
+def test_dark_mode_and_severity_words_keep_their_contrast(served: Served, visit: Visit):
+    for scheme in ("light", "dark"):
+        page = visit.open(color_scheme=scheme)
+        sign_in(page, served)
+        expect(page.locator("li[data-alert]")).to_have_count(2)
+        for selector in (
+            ".sev.p1",
+            ".sev.p2",
+            ".sev.p3",
+            ".sev.p4",
+            ".alerts time",
+            ".plate",
+            ".top nav a",
+            ".overdue",
+        ):
+            ratio = page.locator(selector).first.evaluate(CONTRAST)
+            assert ratio >= 4.5, f"{scheme} {selector}: {ratio:.2f}"
 
 
 def test_playback_moves_map_and_strip_with_one_cursor(served: Served, visit: Visit):

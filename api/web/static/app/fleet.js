@@ -5,6 +5,8 @@ import {boundsOf} from './map.js';
 
 const STALE_MS = 30 * 60 * 1000;
 const REDRAW_MS = 500;
+// The chosen alert covers the right side of the map.
+const PANEL_PX = 390;
 const SOURCE = 'fleet';
 
 export class Fleet {
@@ -43,7 +45,7 @@ export class Fleet {
     this.redraw();
     const position = this.positions.get(vehicleId);
     if (position && fly) {
-      this.view.map.easeTo({center: this.view.shift([position.lon, position.lat]), zoom: Math.max(14, this.view.map.getZoom()), duration: 600});
+      this.view.map.easeTo({center: this.view.shift([position.lon, position.lat]), zoom: Math.max(14, this.view.map.getZoom()), offset: innerWidth > 900 ? [-PANEL_PX / 2, 0] : [0, 0], duration: 600});
     }
   }
 

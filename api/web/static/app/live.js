@@ -31,7 +31,10 @@ async function refreshInbox() {
 
 function refreshSoon() {
   clearTimeout(refreshing);
-  refreshing = setTimeout(refreshInbox, 250);
+  refreshing = setTimeout(async () => {
+    await refreshInbox();
+    fleet?.rank(await severities());
+  }, 250);
 }
 
 function mark() {
@@ -178,12 +181,11 @@ function connected(channel, isUp) {
   state.querySelector('b').textContent = say(good ? 'stream.up' : 'stream.down');
 }
 
-async function heard(kind, news) {
+function heard(kind, news) {
   if (kind !== 'alert') return;
   refreshSoon();
   if (news.alert.id === selected) select(selected, {fly: false});
   if (news.change === 'raised' && news.alert.severity === 'P1' && sound?.checked) beep();
-  fleet?.rank(await severities());
 }
 
 async function begin() {

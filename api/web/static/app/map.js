@@ -77,29 +77,32 @@ async function ground(map, ink, shift) {
     return [EMPTY, []];
   });
   const place = (feature) => ({...feature, geometry: shifted(feature.geometry, shift)});
-  map.addSource('roads', {type: 'geojson', data: {...roads, features: roads.features.map(place)}});
-  const major = ['match', ['coalesce', ['get', 'kind'], ['get', 'class'], ['get', 'highway'], ''], ['ring', 'arterial', 'expressway', 'motorway', 'trunk', 'primary'], true, false];
-  const line = ['==', ['geometry-type'], 'LineString'];
-  const width = (wide, thin) => ['interpolate', ['exponential', 1.5], ['zoom'], 9, ['case', major, wide * 0.25, thin * 0.1], 13, ['case', major, wide * 0.8, thin * 0.5], 17, ['case', major, wide * 4, thin * 3.2]];
-  const road = {type: 'line', source: 'roads', filter: line, layout: {'line-cap': 'round', 'line-join': 'round'}};
-  map.addLayer({...road, id: 'road-edge', paint: {'line-color': ink.roadEdge, 'line-width': width(6.5, 4.6)}});
-  map.addLayer({...road, id: 'road', paint: {'line-color': ['case', major, ink.roadMajor, ink.road], 'line-width': width(5, 3)}});
-  map.addLayer({id: 'water', type: 'fill', source: 'roads', filter: ['all', ['==', ['geometry-type'], 'Polygon'], ['in', ['coalesce', ['get', 'kind'], ''], ['literal', ['river', 'water', 'lake']]]], paint: {'fill-color': ink.water}}, 'road-edge');
-
+  map.addSource('ground', {type: 'geojson', data: {...roads, features: roads.features.map(place)}});
+  const kind = ['coalesce', ['get', 'category'], ['get', 'kind'], ''];
+  const major = ['match', kind, ['ring', 'arterial', 'expressway'], true, false];
+  const of = (layer, ...more) => ['all', ['==', ['get', 'layer'], layer], ...more];
+  const width = (wide, thin) => ['interpolate', ['exponential', 1.5], ['zoom'], 9, ['case', major, wide * 0.25, thin * 0.16], 13, ['case', major, wide * 0.8, thin * 0.5], 17, ['case', major, wide * 4, thin * 3.2]];
+  const line = {type: 'line', source: 'ground', layout: {'line-cap': 'round', 'line-join': 'round'}};
+  map.addLayer({id: 'water', type: 'fill', source: 'ground', filter: of('water', ['==', ['geometry-type'], 'Polygon']), paint: {'fill-color': ink.water}});
+  map.addLayer({...line, id: 'river', filter: of('water', ['==', ['geometry-type'], 'LineString']), paint: {'line-color': ink.water, 'line-width': ['interpolate', ['exponential', 1.6], ['zoom'], 9, 3, 13, 14, 17, 60]}});
+  map.addLayer({...line, id: 'road-edge', minzoom: 11, filter: of('road'), paint: {'line-color': ink.roadEdge, 'line-width': width(6.5, 4.6)}});
+  map.addLayer({...line, id: 'road', filter: of('road'), paint: {'line-color': ['case', major, ink.roadMajor, ink.road], 'line-width': width(5, 3)}});
   const risk = ['in', ['get', 'category'], ['literal', FENCE_RISK]];
   const colour = ['case', risk, ink.risk, ['in', ['get', 'category'], ['literal', ['yard']]], ink.yard, ink.region];
   map.addSource('fences', {type: 'geojson', data: {type: 'FeatureCollection', features: fences.map((fence) => fenceFeature(fence, shift))}});
   map.addLayer({id: 'fence-fill', type: 'fill', source: 'fences', filter: ['all', ['==', ['geometry-type'], 'Polygon'], ['!', ['in', ['get', 'category'], ['literal', ['allowed_region', 'region']]]]], paint: {'fill-color': colour, 'fill-opacity': 0.12}});
   map.addLayer({id: 'fence-line', type: 'line', source: 'fences', paint: {'line-color': colour, 'line-width': ['case', risk, 1.8, 1.4], 'line-dasharray': [3, 2]}});
+  map.addLayer({id: 'place', type: 'circle', source: 'ground', minzoom: 13, filter: of('place'), paint: {'circle-radius': 2.6, 'circle-color': ink.label, 'circle-opacity': 0.7}});
   const text = {'text-font': ['sans-serif'], 'text-size': 11, 'text-field': ['get', 'name'], 'text-max-width': 12};
   const halo = {'text-halo-color': ink.land, 'text-halo-width': 1.4};
   map.addLayer({id: 'fence-name', type: 'symbol', source: 'fences', minzoom: 11.5, filter: ['!', ['in', ['get', 'category'], ['literal', ['allowed_region', 'region']]]], layout: text, paint: {'text-color': colour, ...halo}});
-  map.addLayer({id: 'road-name', type: 'symbol', source: 'roads', minzoom: 13.5, filter: ['all', line, major], layout: {...text, 'symbol-placement': 'line', 'symbol-spacing': 380, 'text-field': roadName()}, paint: {'text-color': ink.label, ...halo}});
+  map.addLayer({id: 'road-name', type: 'symbol', source: 'ground', minzoom: 12.5, filter: of('road', major), layout: {...text, 'symbol-placement': 'line', 'symbol-spacing': 380, 'text-field': named()}, paint: {'text-color': ink.label, ...halo}});
+  map.addLayer({id: 'place-name', type: 'symbol', source: 'ground', minzoom: 14, filter: of('place'), layout: {...text, 'text-size': 10.5, 'text-field': named(), 'text-anchor': 'top', 'text-offset': [0, 0.5]}, paint: {'text-color': ink.label, ...halo}});
 }
 
-function roadName() {
-  const names = document.documentElement.lang === 'zh-CN' ? ['name_zh', 'name'] : ['name_en', 'name'];
-  return ['coalesce', ...names.map((name) => ['get', name]), ''];
+function named() {
+  const english = document.documentElement.lang === 'en';
+  return ['coalesce', english ? ['get', 'name_en'] : ['get', 'name'], ['get', 'name'], ''];
 }
 
 function fenceFeature(fence, shift) {

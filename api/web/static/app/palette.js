@@ -1,6 +1,6 @@
 // Map inks; the page's own colours are in base.css.
 const LIGHT = {
-  land: '#f3f4f1', grid: '#e3e6e3', road: '#ffffff', roadMajor: '#fff6dd', roadEdge: '#d5d9dc', water: '#d3e3ee', label: '#6a747f',
+  land: '#eef0ee', grid: '#e2e5e3', road: '#ffffff', roadMajor: '#fdf1cf', roadEdge: '#cfd5d9', water: '#c6dcea', label: '#6a747f',
   risk: '#b3261e', yard: '#1d5b9f', region: '#5c6f82', track: '#1d5b9f', gap: '#8a96a3', text: '#1a2330',
   P1: '#c5221f', P2: '#c25a00', P3: '#8f6b00', P4: '#4f6b85', fine: '#237a4b', paper: '#ffffff',
 };

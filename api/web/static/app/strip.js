@@ -8,7 +8,7 @@ const BAND = 7;
 export class Strip {
   constructor(box, ink, zone, onMove) {
     Object.assign(this, {box, ink, zone, onMove, plot: null, stays: [], quiet: false});
-    new ResizeObserver(() => this.plot?.setSize({width: box.clientWidth, height: HEIGHT})).observe(box);
+    new ResizeObserver(() => this.plot?.setSize({width: this.#width(), height: HEIGHT})).observe(box);
   }
 
   show(fixes, stays, gapS) {
@@ -41,11 +41,16 @@ export class Strip {
     this.quiet = false;
   }
 
+  #width() {
+    const {paddingLeft, paddingRight} = getComputedStyle(this.box);
+    return this.box.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  }
+
   #options() {
     const {ink} = this;
     const axis = {stroke: ink.label, grid: {stroke: ink.grid, width: 1}, ticks: {stroke: ink.grid, width: 1}, font: '11px system-ui'};
     return {
-      width: this.box.clientWidth, height: HEIGHT, legend: {show: false},
+      width: this.#width(), height: HEIGHT, legend: {show: false},
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), this.zone),
       cursor: {y: false, points: {size: 7}, drag: {x: true, y: false}},
       scales: {y: {range: (_, low, high) => [0, Math.max(60, high ?? 0)]}},
@@ -85,6 +90,7 @@ export class Strip {
     }
     ctx.fillStyle = this.ink.label;
     ctx.font = `${10 * devicePixelRatio}px system-ui`;
+    ctx.textAlign = 'left';
     ctx.fillText(say('strip.ignition'), bbox.left + 4 * devicePixelRatio, bbox.top + bbox.height - height - 4 * devicePixelRatio);
     ctx.restore();
   }
