@@ -35,7 +35,12 @@ HISTORY_TAKES = timedelta(seconds=150)
 
 
 def environment(settings: Settings, database_url: str) -> dict[str, str]:
-    """Return the rooms' settings for the demo: a clock that starts in the past, anchored once."""
+    """Return the rooms' settings for the demo: a clock that starts in the past, anchored once.
+
+    A scaled clock that the operator has set stands.
+    """
+    if parse_clock_spec(settings.telemetry_clock).kind == "scaled":
+        return {}
     with connect(database_url, name="demo") as conn:
         spec = stored_spec(conn)
     if spec is None or parse_clock_spec(spec).kind != "scaled":
