@@ -226,6 +226,8 @@ def _publish(
     *,
     span_ms: tuple[int, int],
 ) -> Tally:
+    if request.provision and not simulation.await_ingest(stack, load_settings()):
+        Console(stderr=True).print("Nobody ingests yet: start `pledgewatch up`, or the reports are lost.")
     own_accounts = request.provision or request.credentials is not None
     publisher = Publisher(
         BrokerAddress.parse(stack.device_mqtt_url),

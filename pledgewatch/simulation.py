@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from collateral.contacts.cipher import open_cipher
 from collateral.fleet import FleetContact, FleetDevice, FleetLoan, FleetParty, FleetVehicle
 from collateral.provisioning import provision_fleet
 from core import topics
-from core.clock import Clock, from_ms, to_ms
+from core.clock import Clock, from_ms, monotonic, to_ms
 from core.db.pool import Connection, connect
 from core.errors import NotFound, Rejected
 from core.settings import Settings
@@ -22,6 +23,7 @@ from core.telemetry.clock import open_clock
 from core.telemetry.store import newest_event_time
 from geofence.editing import put_in_force
 from geofence.fences import load_geojson
+from ingest.slots.store import connected_slots
 from pledgewatch.embedded.stack import StackHandle
 from pledgewatch.wiring import publish_accounts
 from simulator import domain
@@ -31,6 +33,7 @@ from simulator.fleet.plan import FleetPlan
 # Removal alarms are muted on the first day after an installation; simulated devices are not new.
 INSTALLED_BEFORE = timedelta(days=45)
 DUE_EVERY_DAYS = 30
+INGEST_WAIT_S = 15.0
 RESUME_OVERLAP = timedelta(minutes=30)  # longer than any weak-signal gap of the simulator
 CREDENTIAL_COLUMNS = ("device_id", "shard", "username", "password")
 
@@ -71,6 +74,18 @@ def provision_devices(stack: StackHandle, devices: Iterable[tuple[str, str]]) ->
         conn.commit()
     publish_accounts(stack)
     return [domain.Credential(c.device_id, c.shard, c.username, c.password) for c in given]
+
+
+def await_ingest(stack: StackHandle, settings: Settings) -> bool:
+    """Wait a little until every slot listens: what nobody subscribes to, a broker takes and throws away."""
+    deadline = monotonic() + INGEST_WAIT_S
+    idle = threading.Event()
+    with connect(stack.database_url, name="simulate", autocommit=True) as conn:
+        while connected_slots(conn) < settings.ingest_slots:
+            if monotonic() > deadline:
+                return False
+            idle.wait(0.2)
+    return True
 
 
 def unsent(stack: StackHandle, plan: FleetPlan) -> tuple[Callable[[], Iterator[domain.DeviceReport]], int]:

@@ -142,3 +142,11 @@ def greatest_event_time(conn: Connection, slot: int, slots: int) -> datetime | N
         (slots, slot),
     ).fetchone()
     return row[0] if row else None
+
+
+def connected_slots(conn: Connection) -> int:
+    """Return how many slots are leased by a live worker that has its broker session."""
+    row = conn.execute(
+        "SELECT count(*) FROM ingest_slot WHERE leased_until > clock_timestamp() AND connected_at IS NOT NULL"
+    ).fetchone()
+    return int(row[0]) if row else 0
