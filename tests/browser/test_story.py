@@ -65,6 +65,8 @@ def test_an_operator_goes_from_the_alert_to_the_recorded_call(served: Served, vi
     expect(page.locator("#detail .subject")).to_contain_text("已确认")
     page.keyboard.press("e")
     expect(page).to_have_url(re.compile("/cases/"))
+    page.wait_for_load_state()
+    expect(page.locator(".contacts li")).to_have_count(1)
 
     page.get_by_role("button", name="显示").first.click()
     expect(page.locator(".contacts a[href^=tel]")).to_contain_text("13800138007")

@@ -72,14 +72,14 @@ def party_visible(conn: Connection, party_id: str, org_ids: Sequence[str]) -> bo
     return bool(row and row[0])
 
 
-def parties_of_vehicle(conn: Connection, vehicle_id: str) -> list[tuple[str, str, str]]:
-    """Return (party, alias, part) of a vehicle: ``pledgor`` and ``borrower``, the pledgor first."""
+def parties_of_vehicle(conn: Connection, vehicle_id: str) -> list[tuple[str, str, list[str]]]:
+    """Return (party, alias, parts) of a vehicle, pledgors first; who pledged and borrowed is one party."""
     rows = conn.execute(
-        "SELECT DISTINCT p.party_id, p.alias, t.part FROM ("
+        "SELECT p.party_id, p.alias, array_agg(DISTINCT t.part ORDER BY t.part DESC) AS parts FROM ("
         " SELECT pledgor_id AS party_id, 'pledgor' AS part FROM vehicle WHERE vehicle_id = %(vehicle)s"
         " UNION SELECT pledgor_id, 'pledgor' FROM loan WHERE vehicle_id = %(vehicle)s"
         " UNION SELECT borrower_id, 'borrower' FROM loan WHERE vehicle_id = %(vehicle)s) t"
-        " JOIN party p USING (party_id) ORDER BY t.part DESC, p.party_id",
+        " JOIN party p USING (party_id) GROUP BY p.party_id ORDER BY max(t.part) DESC, p.party_id",
         {"vehicle": vehicle_id},
     ).fetchall()
     return [(row[0], row[1], row[2]) for row in rows]
