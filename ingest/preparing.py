@@ -57,6 +57,11 @@ def split(batch: Batch, clock: Clock) -> None:
         except Rejected as exc:
             _bury(batch, delivery, device_id, exc)
             continue
+        except Exception as exc:  # noqa: BLE001 - as in _each: the same message would come again for ever
+            _log.exception("message_failed", topic=delivery.topic)
+            error = Rejected(f"{type(exc).__name__}: {exc}", code=reasons.INTERNAL_ERROR)
+            _bury(batch, delivery, device_id, error)
+            continue
         batch.n_received += len(raws)
         for raw in raws:
             item = Item(delivery.topic, device_id, raw, wire.fingerprint(raw))
@@ -132,7 +137,7 @@ def read_probe(payload: bytes) -> Probe | None:
     """Return the probe of a payload, None for anything else on its topic."""
     try:
         return msgspec.json.decode(payload, type=Probe)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         _log.warning("probe_unreadable", size=len(payload))
         return None
 
@@ -140,8 +145,11 @@ def read_probe(payload: bytes) -> Probe | None:
 def _read_status(batch: Batch, item: Item, *, retained: bool) -> None:
     try:
         message = _status.decode(item.raw)
-    except (msgspec.DecodeError, RecursionError) as exc:
+    except msgspec.ValidationError as exc:
         batch.refuse(item, reasons.SCHEMA, str(exc))
+        return
+    except Exception as exc:  # noqa: BLE001 - the last will of one device must not stop the slot for good
+        batch.refuse(item, reasons.NOT_JSON, f"Expected JSON, was not: {exc}")
         return
     if message.v != wire.VERSION:
         batch.refuse(item, "unknown_version", f"Expected v = {wire.VERSION}, was {message.v}")

@@ -57,12 +57,21 @@ def test_unknown_fields_are_kept_as_they_are() -> None:
         (encode(v=2), "unknown_version"),
         (encode(ext_blob="x" * 3000), "ext_too_large"),
         (encode(note="a\0b"), "schema"),
+        (encode(**{"no\0te": 1}), "schema"),
+        (encode(note="\\\0"), "schema"),
+        (encode(note="Q").replace(b"Q", b"\xc3("), "not_json"),
     ],
 )
 def test_an_item_that_cannot_be_used_is_refused_with_a_named_reason(item: bytes, code: str) -> None:
     with pytest.raises(Rejected) as refused:
         wire.decode(item)
     assert refused.value.code == code
+
+
+def test_a_backslash_before_the_letters_of_an_escape_is_ordinary_text() -> None:
+    _, ext = wire.decode(encode(note="C:\\u0000"))
+    assert ext is not None
+    assert json.loads(ext) == {"note": "C:\\u0000"}
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,24 @@ def test_a_lone_report_that_is_not_json_is_quarantined(pipeline):
     assert pipeline.counts("telemetry") == (GOOD,)
 
 
+BAD_STATUSES = {
+    "text that is not UTF-8": (b'{"v": 1, "device_id": "d1", "online": true, "at": "\xc3("}', "not_json"),
+    "bytes that are no text": (b"\xff\xfe", "not_json"),
+    "nesting without end": (b'{"v": 1, "device_id": "d1", "at": ' + b"[" * 30_000, "not_json"),
+    "no device": (b'{"v": 1, "online": true}', "schema"),
+    "somebody else's": (b'{"v": 1, "device_id": "d2", "online": true}', "device_mismatch"),
+}
+
+
+def test_a_bad_status_message_is_quarantined_and_the_next_batch_is_stored(pipeline):
+    """A last will that cannot be read came again for ever, and the slot's reports waited behind it."""
+    pipeline.put(*(delivery(payload, kind="status") for payload, _ in BAD_STATUSES.values()))
+    found = {(bytes(raw), reason) for raw, reason in pipeline.ask("SELECT payload, reason FROM quarantine")}
+    assert found == set(BAD_STATUSES.values())
+    pipeline.put(delivery(*good()))
+    assert pipeline.counts("telemetry") == (GOOD,)
+
+
 UNREADABLE = {
     "nothing": (b"", "payload_empty"),
     "an empty array": (b"[]", "payload_empty"),
