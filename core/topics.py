@@ -16,6 +16,7 @@ UPLINK_KINDS = ("telemetry", "event", "status", "cmdack")
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_REPORTS_PER_MESSAGE = 200
 
+SHARD = re.compile(r"[0-3][0-9a-f]")
 DEVICE_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _TOPIC = re.compile(r"pw/v1/([0-3][0-9a-f])/([A-Za-z0-9_-]{1,32})/(telemetry|event|status|cmd|cmdack)")
 

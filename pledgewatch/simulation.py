@@ -117,7 +117,7 @@ def read_credentials(path: Path) -> list[domain.Credential]:
 
     Raises:
         NotFound: there is no such file.
-        Rejected: a column is missing, or a shard is no number from 0 to 63; names the line.
+        Rejected: a column is missing, or a shard is not two hex digits 00-3f; names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -145,12 +145,12 @@ def _credentials(reader: csv.DictReader[str]) -> Iterator[domain.Credential]:
         raise Rejected(f"Credentials: expected a column {missing[0]}, was missing", code="bad_credentials")
     for row in reader:
         shard = row["shard"] or ""
-        if not shard.isdigit() or int(shard) >= topics.SHARDS or not row["device_id"]:
+        if not topics.SHARD.fullmatch(shard) or not row["device_id"]:
             raise Rejected(
-                f"Credentials, line {reader.line_num}: expected a device and a shard 0-63, was {shard!r}",
+                f"Credentials, line {reader.line_num}: expected a device and a shard 00-3f, was {shard!r}",
                 code="bad_credentials",
             )
-        yield domain.Credential(row["device_id"], int(shard), row["username"], row["password"])
+        yield domain.Credential(row["device_id"], int(shard, 16), row["username"], row["password"])
 
 
 def _vehicle(vehicle: domain.FleetVehicle, start: datetime) -> FleetVehicle:

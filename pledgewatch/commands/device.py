@@ -98,11 +98,17 @@ def _hand_over(stack: StackHandle, settings: Settings, given: Credential, *, as_
     """Tell the broker, and print the credential whatever happens: it is nowhere else."""
     import msgspec
 
+    said = {
+        "device_id": given.device_id,
+        "shard": f"{given.shard:02x}",  # as it stands in the device's topics
+        "username": given.username,
+        "password": given.password,
+    }
     try:
         tell_broker(stack, settings)
     finally:
         if as_json:
-            print(msgspec.json.encode(given).decode())
+            print(msgspec.json.encode(said).decode())
         else:
-            for field in ("device_id", "shard", "username", "password"):
-                print(f"{field}: {getattr(given, field)}")
+            for field, value in said.items():
+                print(f"{field}: {value}")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from core import topics
 from core.db.pool import connect
 from core.mqtt_passwords import verify_mosquitto_password
 
@@ -39,6 +40,8 @@ def test_device_add_prints_the_credential_that_the_broker_then_knows(pledgewatch
     assert added.returncode == 0, added.stderr
     given = json.loads(added.stdout.splitlines()[-1])
     assert set(given) == {"device_id", "shard", "username", "password"}
+    topic = topics.parse(f"pw/v1/{given['shard']}/868120303960871/telemetry")
+    assert topic.shard == topics.default_shard("868120303960871")
     username, _, password_hash = passwords.read_text().strip().partition(":")
     assert username == given["username"] == "868120303960871"
     assert verify_mosquitto_password(given["password"], password_hash)

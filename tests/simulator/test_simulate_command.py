@@ -53,7 +53,7 @@ def test_registered_devices_publish_with_the_credentials_of_a_file(broker, tmp_p
     with (tmp_path / "given.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("device_id", "shard", "username", "password"))
-        writer.writerows((d, default_shard(d), d, password) for d, password in given.items())
+        writer.writerows((d, f"{default_shard(d):02x}", d, password) for d, password in given.items())
     listener = Listener(broker, session="command-listener")
     eventually(lambda: listener.subscribed, what="the subscription")
     done = run(
@@ -106,9 +106,11 @@ def test_a_plan_becomes_vehicles_loans_devices_and_fences_in_the_registry(db):
 
 def test_credentials_files_are_judged_by_line(tmp_path):
     path = tmp_path / "c.csv"
-    path.write_text("device_id,shard,username,password\nd1,63,d1,x\nd2,64,d2,y\n")
+    path.write_text("device_id,shard,username,password\nd1,3f,d1,x\nd2,40,d2,y\n")
     with pytest.raises(Rejected, match="line 3"):
         simulation.read_credentials(path)
+    path.write_text("device_id,shard,username,password\nd1,2a,d1,x\n")
+    assert [c.shard for c in simulation.read_credentials(path)] == [42]
     path.write_text("device_id,username,password\n")
     with pytest.raises(Rejected, match="shard"):
         simulation.read_credentials(path)
