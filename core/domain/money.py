@@ -15,8 +15,8 @@ _EXPONENTS = {
     "UGX": 0, "VND": 0, "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
     "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
 }  # fmt: skip
-LONGEST_TEXT = 24
-"""Beyond it Decimal's 28 digits would begin to round."""
+MOST_DIGITS = 24
+"""Beyond it, with 万 and decimals, Decimal's 28 digits would begin to round."""
 
 _SYMBOLS = {"CNY": "¥", "JPY": "JP¥", "USD": "$", "EUR": "€", "GBP": "£", "INR": "₹", "KRW": "₩"}
 _SYMBOLS_EN = {**_SYMBOLS, "CNY": "CN¥"}
@@ -127,7 +127,7 @@ def parse_money(text: str, currency: str, *, scale_exponent: int = 0) -> Money:
     match = _AMOUNT.fullmatch(plain)
     if (
         match is None
-        or len(plain) > LONGEST_TEXT
+        or sum(map(str.isdigit, plain)) > MOST_DIGITS
         or bool(match["open"]) != bool(match["close"])
         or (match["sign"] and match["open"])
     ):
