@@ -42,7 +42,7 @@ def register(rig, vehicle_ids):
     return [Credential(one.device_id, one.shard, one.username, one.password) for one in given]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_the_austin_file_at_full_speed_is_stored_once_and_completely(ingest_rig, record_property):
     rig = ingest_rig
