@@ -148,6 +148,8 @@ def _identity(feature: Any, number: int) -> str:
     for value in (feature.get("id"), *(properties.get(key) for key in NAME_KEYS)):
         if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip():
             text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+            if "\0" in text:
+                raise Rejected("Expected an id without U+0000", code="bad_feature")
             return text[:200]
     return f"feature-{number}"
 
@@ -185,7 +187,7 @@ def _fence(feature: dict[str, Any], fence_id: str, category: str | None, datum: 
             note = "; ".join(filter(None, (note, f"after conversion: {second}")))
     fence = Fence(
         id=fence_id,
-        name=str(properties.get("name") or properties.get("NAME") or fence_id)[:200],
+        name=str(properties.get("name") or properties.get("NAME") or fence_id).replace("\0", "")[:200],
         category=category if category is not None else str(properties.get("category") or "region"),
         kind=kind,
         geometry=drawn,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -100,3 +101,6 @@ def main() -> None:
 
 def _complain(error: PledgewatchError) -> None:
     print(f"pledgewatch: {error.message} [{error.code}]", file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        # Whoever reads the last line as JSON gets one object also when nothing came of the command.
+        print(json.dumps({"error": {"code": error.code, "message": error.message}}, ensure_ascii=False))

@@ -13,7 +13,7 @@ from ingest.checking import store
 from ingest.checking.store import LogRow, Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from core.db.pool import Connection
@@ -59,8 +59,8 @@ def read_log(path: Path) -> Iterator[LogRow]:
     Raises:
         Rejected: a column is missing or a line is broken; names the line.
     """
-    with path.open(newline="", encoding="utf-8") as handle:
-        lines = csv.reader(handle)
+    with path.open(newline="", encoding="utf-8-sig") as handle:
+        lines = _lines(path, handle)
         header = [name.strip() for name in next(lines, [])]
         missing = [name for name in COLUMNS if name not in header]
         if missing:
@@ -74,9 +74,26 @@ def read_log(path: Path) -> Iterator[LogRow]:
                 continue
             try:
                 device_id, boot_id, seq, digest, code = (line[place] for place in places)
-                yield LogRow(device_id, int(boot_id), int(seq), bytes.fromhex(digest), accepted(code))
+                if "\0" in device_id:
+                    raise ValueError("expected a device id, was text with U+0000")
+                yield LogRow(device_id, _int64(boot_id), _int64(seq), bytes.fromhex(digest), accepted(code))
             except (ValueError, IndexError) as exc:
                 raise Rejected(f"{path.name}: line {number}: {exc}", code="bad_acklog") from exc
+
+
+def _lines(path: Path, handle: Iterable[str]) -> Iterator[list[str]]:
+    lines = csv.reader(handle)
+    try:
+        yield from lines
+    except (csv.Error, UnicodeDecodeError) as exc:
+        raise Rejected(f"{path.name}: after line {lines.line_num}: {exc}", code="bad_acklog") from exc
+
+
+def _int64(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"expected a number of 64 bits, was {text!r}")
+    return number
 
 
 def accepted(code: str) -> bool:

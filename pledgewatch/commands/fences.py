@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Check or import fences from GeoJSON.")
 
-_FILE = typer.Argument(..., help="GeoJSON, plain or gzip; each feature is a fence.")
+_FILE = typer.Argument(
+    ..., exists=True, dir_okay=False, help="GeoJSON, plain or gzip; each feature is a fence."
+)
 _DATUM = typer.Option("wgs84", "--datum", help="What the file is drawn in: wgs84, gcj02 or bd09.")
 _JSON = typer.Option(False, "--json", help="End with one JSON object on stdout.")
 
@@ -23,8 +25,7 @@ def check_fences(file: Path = _FILE, datum: str = _DATUM, json: bool = _JSON) ->
 
     Example: pledgewatch fences check districts.geojson
     """
-    loaded = _load(file, None, datum)
-    _end(loaded, {}, json)
+    _end(load_fences(file, None, datum), {}, json)
 
 
 @app.command("import")
@@ -46,10 +47,9 @@ def import_fences(
     from core.settings import load_settings
     from core.telemetry.clock import open_clock
     from geofence.editing import put_in_force
-    from pledgewatch.registry import arguments_judged, open_registry
+    from pledgewatch.registry import open_registry
 
-    with arguments_judged():
-        loaded = _load(file, category, datum)
+    loaded = load_fences(file, category, datum)
     settings = load_settings()
     with open_registry(settings, name="fences") as (_, conn):
         now_ms = to_ms(open_clock(conn, settings).now())
@@ -66,15 +66,19 @@ def import_fences(
     )
 
 
-def _load(file: Path, category: str | None, datum: str) -> LoadReport:
-    from core.errors import NotFound
+def load_fences(file: Path, category: str | None, datum: str) -> LoadReport:
+    """Read a fence file; an unknown category or datum is wrong use, a broken file is not."""
+    from core.errors import NotFound, Rejected
     from geofence.fences import load_geojson
 
     try:
-        data = file.read_bytes()
+        return load_geojson(file.read_bytes(), category, datum)
     except OSError as exc:
         raise NotFound(f"Expected a fence file, cannot read {file}: {exc.strerror}") from exc
-    return load_geojson(data, category, datum)
+    except Rejected as exc:
+        if exc.code in ("bad_category", "bad_datum"):
+            raise typer.BadParameter(f"{exc.message} [{exc.code}]") from exc
+        raise
 
 
 def _end(loaded: LoadReport, counts: dict[str, int], json: bool) -> None:

@@ -14,9 +14,11 @@ app.add_typer(rules_app, name="rules")
 
 @app.command()
 def replay(
-    tracks: Path = typer.Option(..., help="Track CSV, plain or gzip."),
+    tracks: Path = typer.Option(..., exists=True, dir_okay=False, help="Track CSV, plain or gzip."),
     out: Path = typer.Option(..., help="Where the events go, as CSV."),
-    fences: Path | None = typer.Option(None, help="GeoJSON, plain or gzip; each feature is a fence."),
+    fences: Path | None = typer.Option(
+        None, exists=True, dir_okay=False, help="GeoJSON, plain or gzip; each feature is a fence."
+    ),
     fence_datum: str = typer.Option("wgs84", help="What the fences are drawn in: wgs84, gcj02 or bd09."),
     timezone: str | None = typer.Option(None, help="Where nights are counted; default: the setting."),
     json: bool = typer.Option(False, "--json", help="End with one JSON object on stdout."),
@@ -27,6 +29,8 @@ def replay(
 
     Example: pledgewatch replay --tracks day.csv.gz --fences districts.geojson --out events.csv
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     import msgspec
     from rich.console import Console
     from rich.progress import Progress
@@ -35,16 +39,22 @@ def replay(
     from core.errors import Rejected
     from core.settings import load_settings
     from core.tracks import read_tracks
-    from geofence.fences import LoadReport, load_geojson
+    from geofence.fences import LoadReport
     from geofence.index import Context, FenceIndex
     from geofence.offline import replay as run
     from geofence.offline import write_events
+    from pledgewatch.commands.fences import load_fences
 
+    zone = timezone or load_settings().timezone
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise typer.BadParameter(f"Expected a time zone such as Asia/Shanghai, was {zone!r}") from exc
     started = monotonic()
-    loaded = LoadReport() if fences is None else load_geojson(_read(fences), None, fence_datum)
+    loaded = LoadReport() if fences is None else load_fences(fences, None, fence_datum)
     _tell_load(loaded)
     index = FenceIndex.build(loaded.fences)
-    context = Context(index, timezone=timezone or load_settings().timezone)
+    context = Context(index, timezone=zone)
     file = read_tracks(tracks)
     read = monotonic()
     rows = sum(1 for _ in file.distinct())
@@ -107,15 +117,6 @@ def list_rules(json: bool = typer.Option(False, "--json", help="Print one JSON o
         typer.echo(f"{row['name']} [{row['code']}] {row['severity']}{marks}  {row['title']}")
         typer.echo(f"    clears: {row['clears']}")
         typer.echo("    " + ", ".join(f"{key}={value}" for key, value in row["thresholds"].items()))
-
-
-def _read(path: Path) -> bytes:
-    from core.errors import NotFound
-
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise NotFound(f"Expected a fence file, cannot read {path}: {exc.strerror}") from exc
 
 
 def _tell_load(loaded: Any) -> None:

@@ -42,7 +42,7 @@ def create_token(
     role: str = typer.Option(..., "--role", help="admin, risk_analyst, recovery, …, service"),
     org: str = _ORG,
     name: str = typer.Option("", "--name", help="What the logs call it."),
-    days: int | None = typer.Option(None, "--days", min=1, help="Expires after so many days."),
+    days: int | None = typer.Option(None, "--days", min=1, max=36_500, help="Expires after so many days."),
 ) -> None:
     """Print a new API token, and nothing else. It is shown this once.
 

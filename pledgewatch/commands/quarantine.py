@@ -53,7 +53,7 @@ def list_(
 @app.command()
 def replay(
     reason: str | None = typer.Option(None, "--reason", help="Only this reason code."),
-    quarantine_id: int | None = typer.Option(None, "--id", help="Only this entry."),
+    quarantine_id: int | None = typer.Option(None, "--id", min=1, max=2**63 - 1, help="Only this entry."),
     json: bool = _JSON,
 ) -> None:
     """Send waiting entries through the pipeline again; running it twice stores nothing twice.

@@ -32,7 +32,9 @@ def simulate(
     acklog: Path | None = typer.Option(None, "--acklog", help="Where the publish log goes, as CSV."),
     out: Path | None = typer.Option(None, "--out", help="Write a track file instead of publishing."),
     city: Path | None = typer.Option(None, "--city", help="Where the city's map goes, as GeoJSON."),
-    replay: Path | None = typer.Option(None, "--replay", help="Publish this track file instead of a fleet."),
+    replay: Path | None = typer.Option(
+        None, "--replay", exists=True, dir_okay=False, help="Publish this track file instead of a fleet."
+    ),
     shift_to_now: bool = typer.Option(False, "--shift-to-now", help="Move a file's times: it ends now."),
     disorder: int | None = typer.Option(None, "--disorder", help="Seed: shuffle and delay by up to 24 h."),
     double: bool = typer.Option(False, "--double", help="Send every row of the file twice."),
@@ -52,6 +54,7 @@ def simulate(
     """
     import msgspec
 
+    from core.errors import Rejected
     from pledgewatch.registry import arguments_judged
     from pledgewatch.simulating import Request, parse_duration_ms, parse_speed, run_request
 
@@ -77,7 +80,12 @@ def simulate(
             credentials=credentials,
             single=single,
         )
-    summary = run_request(request)
+    try:
+        summary = run_request(request)
+    except Rejected as exc:
+        if exc.code in ("unknown_scenario", "bad_start"):
+            raise typer.BadParameter(f"{exc.message} [{exc.code}]") from exc
+        raise
     _tell(request, summary)
     if json:
         typer.echo(msgspec.json.encode(summary).decode())
