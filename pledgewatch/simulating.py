@@ -130,13 +130,15 @@ def _plan(request: Request, clock: Clock | None) -> tuple[FleetPlan, Pace]:
             )
         meet_ms = to_ms(clock.meets_wall_at())
         return FleetPlan.story(request.seed, request.vehicles, meet_ms, now_ms), ClockPace(clock.now)
-    if isinstance(clock, ScaledClock) and request.speed is None:
+    if isinstance(clock, ScaledClock) and request.start is None:
         start_ms = to_ms(clock.now())
-        # After the meeting a day lasts a day; a run in scaled time ends where the scaling does.
         left_ms = to_ms(clock.meets_wall_at()) - start_ms
-        return _scenario(request, start_ms, left_ms if left_ms >= UNITS_MS["h"] else DAY_MS), ClockPace(
-            clock.now
-        )
+        if left_ms >= UNITS_MS["h"]:
+            # The deployment's time decides, whatever --speed says: reports ahead of it would be undated.
+            # After the meeting a day lasts a day; a run in scaled time ends where the scaling does.
+            return _scenario(request, start_ms, left_ms), ClockPace(clock.now)
+        if request.speed is None:
+            return _scenario(request, start_ms), ClockPace(clock.now)
     speed = request.speed or 1.0
     if request.start is not None:
         start_ms = _moment_ms(request.start)

@@ -17,7 +17,9 @@ app = typer.Typer()
 def simulate(
     vehicles: int = typer.Option(24, "--vehicles", min=1, max=1_000_000, help="How many vehicles."),
     speed: str = typer.Option(
-        "", "--speed", help="Simulated seconds per second, or max. Default: the deployment's clock."
+        "",
+        "--speed",
+        help="Simulated seconds per second, or max; a scaled clock that is still in the past decides.",
     ),
     scenario: str = typer.Option("day", "--scenario", help="day, quiet, storm or story."),
     seed: int = typer.Option(1, "--seed", help="The same seed gives the same fleet, lives and incidents."),
