@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,7 @@ class IngestRig:
     def await_acks(self, within_s: float = 30.0) -> None:
         """Wait until the broker has acknowledged everything published, and note it."""
         for talker, mid, places in self._pending:
-            eventually(lambda t=talker, m=mid: t.acknowledged(m), within_s=within_s, what="PUBACK")
+            eventually(partial(talker.acknowledged, mid), within_s=within_s, what="PUBACK")
             for place in places:
                 self.rows[place] = (*self.rows[place][:4], 0)
         self._pending.clear()
