@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 from fastapi import APIRouter, Depends, FastAPI
@@ -138,8 +137,3 @@ def leaf_routers() -> Iterable[APIRouter]:
 def routes_of(router: APIRouter) -> list[APIRoute]:
     """Return a router's own routes."""
     return [route for route in router.routes if isinstance(route, APIRoute)]
-
-
-def document() -> dict[str, Any]:
-    """Return the OpenAPI document of /api/v1."""
-    return describe()

@@ -24,7 +24,6 @@ EXT_MAX_BYTES = 2048
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Moment = datetime | Int64
 
 

@@ -1,8 +1,7 @@
 """Reason codes of what could not be stored as a dated report. Stable: operators and tests hold on to them."""
 
-# A whole payload, to dead_letter. core.wire names the others: payload_too_large, payload_empty,
-# too_many_reports, not_json.
-BAD_TOPIC = "bad_topic"
+# A whole payload, to dead_letter: core names them (topics.py bad_topic; wire.py payload_too_large,
+# payload_empty, too_many_reports, not_json).
 
 # One report, to quarantine. core.wire names the others: schema, unknown_version, ext_too_large.
 NOT_JSON = "not_json"

@@ -101,15 +101,6 @@ def upsert_contacts(conn: Connection, contacts: Sequence[SealedContact]) -> list
     return [row[0] for row in rows]
 
 
-def contact_id_of(conn: Connection, party_id: str, kind: str, blind_index: bytes) -> int | None:
-    """Return the id of a party's contact with this value."""
-    row = conn.execute(
-        "SELECT contact_id FROM contact WHERE party_id = %s AND kind = %s AND blind_index = %s",
-        (party_id, kind, blind_index),
-    ).fetchone()
-    return int(row[0]) if row else None
-
-
 def contacts_of(conn: Connection, party_ids: Sequence[str]) -> list[Contact]:
     """Return the contacts of parties, without their values; third parties last."""
     rows = conn.execute(

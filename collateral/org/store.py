@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,12 +38,6 @@ def list_units(conn: Connection) -> list[OrgUnit]:
     return [
         OrgUnit(*row) for row in conn.execute("SELECT org_id, parent_id, name FROM org_unit ORDER BY org_id")
     ]
-
-
-def known_units(conn: Connection, org_ids: Sequence[str]) -> set[str]:
-    """Return which of these branches there are."""
-    rows = conn.execute("SELECT org_id FROM org_unit WHERE org_id = ANY(%s)", (list(org_ids),))
-    return {row[0] for row in rows}
 
 
 def subtree(conn: Connection, org_id: str) -> list[str]:

@@ -58,17 +58,6 @@ def insert_user(
     return int(row[0]) if row else None
 
 
-def get_user(conn: Connection, user_id: int) -> User | None:
-    """Return a user."""
-    row = conn.execute(f"SELECT {_USER} FROM user_account WHERE user_id = %s", (user_id,)).fetchone()
-    return _user(row) if row else None
-
-
-def list_users(conn: Connection) -> list[User]:
-    """Return every user."""
-    return [_user(row) for row in conn.execute(f"SELECT {_USER} FROM user_account ORDER BY login")]
-
-
 def user_and_hash(conn: Connection, login: str) -> tuple[User, str] | None:
     """Return a user with the password's hash, for the sign-in."""
     row = conn.execute(

@@ -57,33 +57,8 @@ def find_vehicle_ids(conn: Connection, texts: Sequence[str]) -> dict[str, str]:
     return dict(rows)
 
 
-def get_vehicle(conn: Connection, vehicle_id: str) -> Vehicle | None:
-    """Return one vehicle."""
-    row = conn.execute(f"SELECT {_COLUMNS} FROM vehicle WHERE vehicle_id = %s", (vehicle_id,)).fetchone()
-    return Vehicle(*row) if row else None
-
-
 def vehicles_by_vin(conn: Connection, vins: Sequence[str]) -> dict[str, str]:
     """Map VINs that are taken to the vehicle that has each."""
     return dict(
         conn.execute("SELECT vin, vehicle_id FROM vehicle WHERE vin = ANY(%s)", (list(vins),)).fetchall()
     )
-
-
-def set_custody(conn: Connection, vehicle_id: str, custody: str) -> bool:
-    """Say who has the vehicle now; false when nothing changed."""
-    done = conn.execute(
-        "UPDATE vehicle SET custody = %(custody)s, version = version + 1, updated_at = now()"
-        " WHERE vehicle_id = %(vehicle_id)s AND custody <> %(custody)s",
-        {"custody": custody, "vehicle_id": vehicle_id},
-    )
-    return done.rowcount == 1
-
-
-def insert_bare(conn: Connection, vehicle_ids: Sequence[str]) -> int:
-    """Register vehicles of which nothing but the id is known; returns how many were new."""
-    done = conn.execute(
-        "INSERT INTO vehicle (vehicle_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
-        (list(vehicle_ids),),
-    )
-    return done.rowcount

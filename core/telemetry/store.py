@@ -9,7 +9,7 @@ from core.clock import from_ms, to_ms
 from core.domain.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from core.db.pool import Connection
 
@@ -83,12 +83,3 @@ def newest_event_time(conn: Connection) -> datetime | None:
     """Return the greatest event time any device is known by; None before the first report."""
     row = conn.execute("SELECT max(last_t) FROM device_status").fetchone()
     return row[0] if row else None
-
-
-def last_heard(conn: Connection, device_ids: Iterable[str]) -> dict[str, datetime]:
-    """Return the newest event time of each device that ever reported."""
-    rows = conn.execute(
-        "SELECT device_id, last_t FROM device_status WHERE device_id = ANY(%s) AND last_t IS NOT NULL",
-        (list(device_ids),),
-    ).fetchall()
-    return dict(rows)

@@ -15,7 +15,6 @@ from geofence.rules.moment import NOTHING, Moment, Rule
 from geofence.state import RegionState
 
 NAME = "LEFT_ALLOWED_REGION"
-INSIDE = ("", float("-inf"))
 
 
 def judge(  # noqa: PLR0911 - one return per outcome

@@ -94,9 +94,3 @@ def pending(conn: Connection, vehicle_ids: Collection[str]) -> set[str]:
         "SELECT vehicle_id FROM replay_request WHERE vehicle_id = ANY(%s)", (list(vehicle_ids),)
     ).fetchall()
     return {row[0] for row in rows}
-
-
-def count(conn: Connection) -> int:
-    """Return how many vehicles wait for a replay."""
-    row = conn.execute("SELECT count(*) FROM replay_request").fetchone()
-    return 0 if row is None else int(row[0])

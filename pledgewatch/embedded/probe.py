@@ -6,7 +6,6 @@ import socket
 import struct
 
 ACCEPTED = 0
-NOT_AUTHORISED = 5
 CONNACK = 0x20
 CONNACK_BYTES = 4
 

@@ -18,7 +18,6 @@ from simulator.fleet.story import write_story
 from simulator.fleet.wired import WiredTracker
 from simulator.fleet.wireless import WirelessTracker
 
-HOUR_MS = 3_600_000
 INCIDENTS_PER_VEHICLE = 40 / 300
 # Early enough that what follows from an incident still falls into the plan.
 FROM_SHARE, TO_SHARE = 0.10, 0.62
