@@ -1,7 +1,7 @@
 """Where points lie among fences: signed distances near borders, membership everywhere.
 
 Shapely answers membership (border included); distances come from the edges near the point.
-A compiled grid can stand behind the same three questions: ``locate``, ``chords``, ``signed_distance_m``.
+A compiled grid can stand behind the same questions: ``locate``, ``boxes_touched``, ``signed_distance_m``.
 """
 
 from __future__ import annotations

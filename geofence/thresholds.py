@@ -1,6 +1,6 @@
 """Every number a rule uses, in one frozen value, so that a finding can say which set judged it.
 
-A deployment keeps effective-dated copies; the engine is given the one in force. Sources:
+A deployment may store sets of its own; the engine is given the newest. Sources:
 ``[G]`` reference/geofence.md 4.4-4.6 and 6, ``[T]`` reference/telematics.md (c), ``[O]`` ours.
 """
 

@@ -64,7 +64,6 @@ RULE = Rule(
     slot="dark",
     limits="dark",
     severity=Severity.P1,
-    latched=True,
     clears="a person only",
     judge=judge,
 )

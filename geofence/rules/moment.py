@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,7 +25,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the catalogue (reference/telematics.md (c)) and the function that judges it.
 
     ``judge(before, moment) -> (after, findings)`` is pure; ``slot`` names the part of the device's
-    or vehicle's state that it alone writes, ``limits`` its thresholds.
+    or vehicle's state that it alone writes, ``limits`` its thresholds. What its findings mean as work
+    (latched, raised by what is owed) is in alerts/domain.py: ``RULE_POLICIES``.
     """
 
     name: str
@@ -36,8 +36,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     slot: str
     limits: str
     severity: Severity
-    latched: bool = False
-    loan_sensitive: bool = False
     clears: str
     judge: Judge
 
@@ -99,7 +97,7 @@ class Moment:
 
     def is_night(self, t_ms: int) -> bool:
         """Return whether a moment is at night where the vehicles live."""
-        hour = datetime.fromtimestamp(t_ms / 1000.0, tz=UTC).astimezone(ZoneInfo(self.context.timezone)).hour
+        hour = datetime.fromtimestamp(t_ms / 1000.0, tz=UTC).astimezone(self.context.zone()).hour
         start, end = self.thresholds.night_from_h, self.thresholds.night_to_h
         return hour >= start or hour < end if start > end else start <= hour < end
 

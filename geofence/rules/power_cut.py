@@ -128,8 +128,6 @@ RULE = Rule(
     slot="power",
     limits="power",
     severity=Severity.P2,
-    latched=True,
-    loan_sensitive=True,
     clears="supply back for 10 minutes",
     judge=judge,
 )

@@ -123,7 +123,6 @@ RULE = Rule(
     slot="region",
     limits="region",
     severity=Severity.P3,
-    loan_sensitive=True,
     clears="back inside for 30 minutes",
     judge=judge,
 )

@@ -89,7 +89,6 @@ RULE = Rule(
     slot="removed",
     limits="removed",
     severity=Severity.P1,
-    latched=True,
     clears="a person only",
     judge=judge,
 )

@@ -147,7 +147,6 @@ RULE = Rule(
     slot="risk",
     limits="risk_place",
     severity=Severity.P2,
-    loan_sensitive=True,
     clears="away for 30 minutes",
     judge=judge,
 )

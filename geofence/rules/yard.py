@@ -98,7 +98,6 @@ RULE = Rule(
     slot="yard",
     limits="crossing",
     severity=Severity.P1,
-    loan_sensitive=True,
     clears="back in a yard",
     judge=judge,
 )

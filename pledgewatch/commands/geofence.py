@@ -92,6 +92,7 @@ def list_rules(json: bool = typer.Option(False, "--json", help="Print one JSON o
     """
     import msgspec
 
+    from alerts.domain import RULE_POLICIES
     from geofence.rules import RULES
     from geofence.thresholds import Thresholds
 
@@ -102,8 +103,8 @@ def list_rules(json: bool = typer.Option(False, "--json", help="Print one JSON o
             "code": rule.code,
             "title": rule.title,
             "severity": rule.severity.value,
-            "loan_sensitive": rule.loan_sensitive,
-            "latched": rule.latched,
+            "loan_sensitive": RULE_POLICIES[rule.name].loan_sensitive,
+            "latched": RULE_POLICIES[rule.name].latched,
             "clears": rule.clears,
             "thresholds": msgspec.to_builtins(getattr(thresholds, rule.limits)),
         }

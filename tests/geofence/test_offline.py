@@ -119,4 +119,7 @@ def test_the_catalogue_names_every_rule_with_its_thresholds():
         "GNSS_JAMMING", "DEVICE_OFFLINE", "TAMPER_THEN_DARK",
     }  # fmt: skip
     assert all(rule["thresholds"] for rule in listed)
+    assert {rule["name"] for rule in listed if rule["latched"]} == {
+        "RISK_PLACE_VISIT", "EXTERNAL_POWER_CUT", "DEVICE_REMOVED", "TAMPER_THEN_DARK",
+    }  # fmt: skip
     assert "TOW_SUSPECTED [C-01] P1" in CliRunner().invoke(app, ["rules", "list"]).stdout
