@@ -15,6 +15,7 @@ from api.deps import Conn, Now, Who, Wired
 from api.idempotency.once import OnlyOnce
 from api.paging import Cursor, Limit, Page, cut, decode
 from core.clock import from_ms, to_ms
+from core.errors import Rejected
 from geofence.editing import put_in_force
 from geofence.fences import load_geojson
 from geofence.store import fences as store
@@ -93,6 +94,11 @@ def import_fences(
 
     def make() -> FenceEdit:
         loaded = load_geojson(json.dumps(collection.model_dump()).encode(), category, datum)
+        if loaded.refused and not loaded.fences:
+            raise Rejected(
+                f"Expected a usable feature, there is none: {loaded.refused[0]}",
+                code="no_usable_fence", refused=list(map(str, loaded.refused[:100])),
+            )  # fmt: skip
         edit = put_in_force(conn, loaded.fences, now_ms=to_ms(now), created_by=asker.actor)
         return FenceEdit(
             added=list(edit.added), changed=list(edit.changed), unchanged=list(edit.unchanged),

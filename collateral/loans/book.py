@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collateral.domain import CollateralForm, LoanSnapshot, LoanStatus, Payment, UpsertCounts
 from collateral.loans import store
 from collateral.loans.position import Received, Standing, excess_minor, standing_after
 from collateral.loans.store import LoanRow
+from core.clock import wall_now
 from core.domain.money import check_currency
 from core.errors import Conflict, NotFound, Rejected
 from core.events.store import emit
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 LARGEST_MINOR = 10**16
 """A hundred trillion in a currency of two decimals: beyond it an amount is a mistake, not a loan."""
+
+SNAPSHOT_AHEAD_MAX = timedelta(days=366)
+"""Books may be dated ahead of a server whose clock is behind; by more than a year is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,12 @@ def check_snapshot(snapshot: LoanSnapshot) -> None:
         )
     if snapshot.snapshot_at.tzinfo is None:
         raise Rejected(f"{who}: expected snapshot_at with a time zone", code="bad_snapshot_at")
+    if snapshot.snapshot_at > wall_now() + SNAPSHOT_AHEAD_MAX:
+        # A snapshot of 2080 would make every later, true one stale: the loan could never fall due again.
+        raise Rejected(
+            f"{who}: expected snapshot_at at most a year ahead, was {snapshot.snapshot_at.isoformat()}",
+            code="bad_snapshot_at",
+        )
     for name, words in (("status", LoanStatus), ("collateral_form", CollateralForm)):
         word = getattr(snapshot, name)
         if word is not None and word not in set(words):

@@ -206,6 +206,11 @@ def test_fences_are_imported_and_listed_as_geojson(served: Served):
         f"{API}/fences", params={"category": "moon"}, json={"type": "FeatureCollection", "features": []}
     )
     assert (wrong.status_code, wrong.json()["code"]) == (400, "bad_category")
+    useless = client.post(
+        f"{API}/fences", params={"category": "yard"}, json={"type": "FeatureCollection", "features": [bad]}
+    )
+    assert (useless.status_code, useless.json()["code"]) == (400, "no_usable_fence")
+    assert "feature 1 (x)" in useless.json()["facts"]["refused"][0]
 
 
 def test_consent_is_given_and_taken_back(served: Served):
