@@ -121,17 +121,6 @@ def add_incident(conn: Connection, slot: int | None, kind: str, detail: str, fac
     )
 
 
-def request_replays(conn: Connection, vehicles: Sequence[tuple[str, datetime]], reason: str) -> None:
-    """Queue vehicles whose stored reports the rules have not seen, each from a moment on."""
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO replay_request AS asked (vehicle_id, replay_from, reason) VALUES (%s, %s, %s)"
-            " ON CONFLICT (vehicle_id) DO UPDATE SET requested_at = clock_timestamp(),"
-            " replay_from = least(asked.replay_from, EXCLUDED.replay_from), reason = EXCLUDED.reason",
-            [(vehicle_id, moment, reason) for vehicle_id, moment in sorted(vehicles)],
-        )
-
-
 def list_quarantine(
     conn: Connection,
     *,

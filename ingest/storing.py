@@ -18,6 +18,7 @@ from core.telemetry.clock_row.store import advance_data_clock
 from core.telemetry.partitions import DAY_MS
 from core.telemetry.writing import store as telemetry
 from geofence.inputs import judged_undated
+from geofence.store.replays import queue as queue_replays
 from ingest import reasons, store
 from ingest.domain import Batch, Counts, Item, Refusal, StatusChange, refusal
 from ingest.faults import Fault, classify
@@ -284,10 +285,7 @@ def _queue(attempt: Attempt, reports: Sequence[Report]) -> None:
     for report in reports:
         if report.vehicle_id is not None:
             first[report.vehicle_id] = min(report.t_ms, first.get(report.vehicle_id, report.t_ms))
-    # replay_from means "from this report on": one millisecond earlier would still be right, later not.
-    store.request_replays(
-        attempt.conn, [(vehicle_id, from_ms(t_ms)) for vehicle_id, t_ms in first.items()], "engine_failure"
-    )
+    queue_replays(attempt.conn, first, "engine_failure")
 
 
 def keep_account(attempt: Attempt) -> None:
