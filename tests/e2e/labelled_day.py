@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.deployment import Deployment
 from tests.fix_stack import eventually
 
-RATE = 600
+RATE = 900
 SEED = 20
 VEHICLES = 300
 INCIDENTS = 40

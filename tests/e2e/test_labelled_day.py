@@ -17,7 +17,7 @@ from tests.mqtt_talk import Talker
 pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.db, pytest.mark.broker]
 
 MOST_UNLABELLED = 3
-TROUBLE_EVERY_S = 30.0
+TROUBLE_EVERY_S = 22.0
 
 
 def wait_s(seconds: float) -> None:
