@@ -96,7 +96,7 @@ def create_app(settings: Settings, pool: ConnectionPool[Connection], clock: Cloc
     app.add_middleware(SecurityHeaders, settings=settings)
     for router in routers():
         app.include_router(router)
-    static.mount(app, settings)
+    static.mount(app)
     return app
 
 

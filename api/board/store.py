@@ -101,16 +101,15 @@ def positions(
         ).fetchall()
 
 
-def positions_since(conn: Connection, since_xmin: int, org_ids: Sequence[str] | None) -> list[PositionRow]:
+def positions_since(conn: Connection, since_xmin: int) -> list[PositionRow]:
     """Return the positions written by transactions from ``since_xmin`` on, oldest fix first.
 
     ``age()`` compares 32-bit transaction numbers the way PostgreSQL itself does, wrap-around included.
     """
     with conn.cursor(row_factory=class_row(PositionRow)) as cur:
         return cur.execute(
-            f"{_POSITION} WHERE age(p.xmin) <= age((%(since)s::bigint %% 4294967296)::text::xid)"
-            " AND (%(orgs)s::text[] IS NULL OR v.org_id = ANY(%(orgs)s)) ORDER BY p.t",
-            {"since": since_xmin, "orgs": None if org_ids is None else list(org_ids)},
+            f"{_POSITION} WHERE age(p.xmin) <= age((%s::bigint %% 4294967296)::text::xid) ORDER BY p.t",
+            (since_xmin,),
         ).fetchall()
 
 

@@ -106,7 +106,7 @@ class PositionSource:
         since, self._since = self._since, horizon
         if since is None:
             return []
-        rows = board.positions_since(conn, since, None)
+        rows = board.positions_since(conn, since)
         signals = []
         for row in rows:
             key = (row.t, row.boot_id, row.seq)
@@ -123,7 +123,7 @@ class PositionSource:
         """
         since = transaction_of(last_id)
         horizon = board.snapshot_xmin(conn)
-        return [self._moved(row, horizon) for row in board.positions_since(conn, since, None)]
+        return [self._moved(row, horizon) for row in board.positions_since(conn, since)]
 
     def _moved(self, row: board.PositionRow, horizon: int) -> Signal:
         return Signal(

@@ -21,9 +21,8 @@ from api.resources.attempts import AttemptIn, record
 from api.resources.cases import visible_case
 from api.resources.contacts import reveal
 from api.resources.vehicles import visible_vehicle
-from api.web.render import purpose_of, render
+from api.web.render import map_config, purpose_of, render
 from collateral.contacts import store as contacts
-from collateral.contacts.book import OUTCOMES
 from collateral.contacts.hours import ContactHours
 from core.clock import wall_now
 from core.domain.money import parse_money
@@ -63,9 +62,8 @@ def case_page(
         contacts=contacts.contacts_of(conn, [party for party, _, _ in parties]),
         alerts=board.alerts_by_id(conn, store.alerts_of_case(conn, case_id)),
         entries=list(reversed(store.entries(conn, case_id))),
-        hours=hours.describe(), within_hours=hours.allow(wall_now()), outcomes=sorted(OUTCOMES),
-        map_config={"style_url": services.settings.map_style_url, "tile_url": services.settings.map_tile_url,
-                    "datum": services.settings.map_tile_datum, "locale": services.settings.locale},
+        hours=hours.describe(), within_hours=hours.allow(wall_now()),
+        map_config=map_config(services.settings),
     )  # fmt: skip
 
 

@@ -20,14 +20,13 @@ from api.paging import Cursor, cut, decode
 from api.resources.alerts import position_of_cursor, visible_alert
 from api.resources.vehicles import VehicleId, visible_vehicle
 from api.web import case_pages, tabs
-from api.web.render import render
+from api.web.render import map_config, render
 from core.errors import Rejected
 
 if TYPE_CHECKING:
     from api.auth import Asker
     from api.problem import Problem
     from core.db.pool import Connection
-    from core.settings import Settings
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(asker_of)])
 router.include_router(case_pages.router)
@@ -128,16 +127,6 @@ def vehicle_page(
         request, services, asker, "vehicle.html", now=now, vehicle=vehicle, tab=tab, tabs=list(shown),
         map_config=map_config(services.settings), **facts,
     )  # fmt: skip
-
-
-def map_config(settings: Settings) -> dict[str, Any]:
-    """Return what the map module needs to know of the deployment."""
-    return {
-        "style_url": settings.map_style_url,
-        "tile_url": settings.map_tile_url,
-        "datum": settings.map_tile_datum,
-        "locale": settings.locale,
-    }
 
 
 def inbox_facts(conn: Connection, asker: Asker, severity: list[str] | None) -> dict[str, Any]:

@@ -101,6 +101,15 @@ def render(
     return HTMLResponse(_environment.get_template(template).render(context), status_code=status)
 
 
+def map_config(settings: Settings) -> dict[str, Any]:
+    """Return what the map module needs to know of the deployment."""
+    return {
+        "style_url": settings.map_style_url,
+        "tile_url": settings.map_tile_url,
+        "datum": settings.map_tile_datum,
+    }
+
+
 def clock_rate(clock: Clock) -> float:
     """Return how fast telemetry time runs at this moment, so that ages in an open page keep up."""
     if isinstance(clock, DataClock):

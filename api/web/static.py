@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Scope
 
-    from core.settings import Settings
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -76,7 +75,7 @@ async def _vendor(request: Request) -> Response:
     return FileResponse(LIBRARIES / path, headers={"Cache-Control": f"public, max-age={DAY_S}"})
 
 
-def mount(app: FastAPI, settings: Settings) -> None:
+def mount(app: FastAPI) -> None:
     """Serve /static/app and /static/vendor."""
     app.router.routes.append(Route("/static/vendor/{path:path}", _vendor, methods=["GET", "HEAD"]))
     app.mount("/static/app", _OwnFiles(directory=STATIC / "app"))
