@@ -2,7 +2,7 @@
 
 A route that is not in this table does not start (api/app.py checks), so a new one cannot be open by
 accident. ``PUBLIC`` needs nobody, ``SIGNED_IN`` anybody who is known. Branches narrow further: staff
-see their own branch and those below it (api/deps.py: ``Asker.org_ids``).
+see their own branch and those below it (api/auth.py: ``Asker.org_ids``).
 """
 
 from __future__ import annotations

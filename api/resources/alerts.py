@@ -1,4 +1,4 @@
-"""The inbox: alerts, what people did with them, and the stream of what changes."""
+"""The inbox: alerts, and what people do with them; the stream of changes is in streams.py."""
 
 from __future__ import annotations
 

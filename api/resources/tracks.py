@@ -99,7 +99,7 @@ def time_range(
 
 
 def thinned(reports: list[Report], limit: int) -> list[Report]:
-    """Return at most ``limit`` reports evenly by rank, always with the first, the last and every alarm."""
+    """Return ``limit`` reports evenly by rank, the first and the last among them, and every alarm besides."""
     if len(reports) <= limit:
         return reports
     step = (len(reports) - 1) / (limit - 1)
