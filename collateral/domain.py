@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a person or program may do; api/auth says which route needs which."""
+    """What a person or program may do; api/roles.py says which route needs which."""
 
     ADMIN = "admin"
     RISK_ANALYST = "risk_analyst"

@@ -57,7 +57,7 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VehicleFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the registry knows about a vehicle that rules need (effective-dated by the caller).
+    """What the registry knows about a vehicle that rules need: bindings over time, the rest as of now.
 
     ``collateral_form``: mortgage (抵押, not in possession), pledge (质押, in possession),
     lease_back, direct_lease. ``region_fence_ids``: fences the vehicle must stay inside (any of

@@ -1,5 +1,6 @@
 """Telling people outside: signed webhooks and every service Apprise speaks.
 
-In: alert history lines worth a message. Out: HTTP requests, with retries, each at most once per channel.
+In: alert history lines worth a message. Out: HTTP requests, tried again under the same key: at least
+once per channel.
 Tables: delivery. Process: a thread of `python -m alerts`.
 """

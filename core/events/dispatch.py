@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 10
 """After so many failures an event is set aside (kept in event_failure), so that one poisoned event
-cannot hold up every later one; it stays visible on the health page."""
+cannot hold up every later one."""
 
 _log = structlog.get_logger("events")
 
