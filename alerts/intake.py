@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CONSUMER = "alerts"
 ACTOR = "rules"
+DISPROVED = "disproved_by_late_data"
 
 REOPEN_WINDOW = timedelta(hours=24)
 """A risk that comes back within this goes on in the same alert; later it is a new one."""
@@ -53,12 +54,18 @@ def _take(conn: Connection, row: Mapping[str, Any], now: datetime, channels: Seq
         if known is not None:
             store.retract_finding(conn, row["finding_id"])
             _recompute_after_retraction(conn, known, row)
-    elif known is not None:
+    elif known is not None and not (row["event"] == "raise" and _was_disproved(conn, known)):
         _correct(conn, known, row)
     elif row["event"] == "raise":
         _raise(conn, row, now, channels)
     elif row["event"] == "clear":
         _clear(conn, row)
+
+
+def _was_disproved(conn: Connection, alert_id: UUID) -> bool:
+    """Whether late data closed this alert: a finding that comes back is then raised anew."""
+    alert = store.get_alert(conn, alert_id)
+    return alert.closed and alert.resolution == DISPROVED
 
 
 def _raise(conn: Connection, row: Mapping[str, Any], now: datetime, channels: Sequence[str]) -> None:
@@ -186,12 +193,11 @@ def _correct(conn: Connection, alert_id: UUID, row: Mapping[str, Any]) -> None:
 def _recompute_after_retraction(conn: Connection, alert_id: UUID, row: Mapping[str, Any]) -> None:
     """Late data disproved a finding: an alert left without any is over, and closed if nobody took it."""
     alert = _refresh(conn, alert_id, dict(row) | {"severity": None}, count_up=False)
-    reason = "disproved_by_late_data"
-    store.remember(conn, alert_id, "retracted", ACTOR, reason=reason, facts=_facts(row, alert))
+    store.remember(conn, alert_id, "retracted", ACTOR, reason=DISPROVED, facts=_facts(row, alert))
     still_raised = any(event == "raise" for event, _ in store.standing_findings(conn, alert_id))
     if not still_raised and alert.work_state is WorkState.NEW:
-        store.update_alert(conn, alert_id, {"work_state": WorkState.RESOLVED.value, "resolution": reason})
-        store.remember(conn, alert_id, "resolved", ACTOR, reason=reason)
+        store.update_alert(conn, alert_id, {"work_state": WorkState.RESOLVED.value, "resolution": DISPROVED})
+        store.remember(conn, alert_id, "resolved", ACTOR, reason=DISPROVED)
 
 
 def _facts(row: Mapping[str, Any], alert: Alert) -> dict[str, Any]:

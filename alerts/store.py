@@ -91,6 +91,34 @@ def list_alerts(
     return list(map(alert_from_row, rows))
 
 
+def inbox(
+    conn: Connection, org_ids: Sequence[str] | None, severities: Sequence[str], limit: int
+) -> list[Alert]:
+    """Return live alerts of these severities, the worst, untouched and newest first."""
+    rows = conn.execute(
+        f"SELECT {ALERT_COLUMNS} FROM alert WHERE (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))"
+        " AND work_state NOT IN ('resolved', 'false_alarm') AND severity = ANY(%(severities)s)"
+        " ORDER BY severity, (work_state <> 'new'), last_seen DESC, alert_id LIMIT %(limit)s",
+        {
+            "orgs": None if org_ids is None else list(org_ids),
+            "severities": list(severities),
+            "limit": limit,
+        },
+    ).fetchall()
+    return list(map(alert_from_row, rows))
+
+
+def count_live(conn: Connection, org_ids: Sequence[str] | None) -> dict[str, int]:
+    """Return how many live alerts there are of each severity."""
+    return dict(
+        conn.execute(
+            "SELECT severity, count(*) FROM alert WHERE (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))"
+            " AND work_state NOT IN ('resolved', 'false_alarm') GROUP BY severity",
+            {"orgs": None if org_ids is None else list(org_ids)},
+        ).fetchall()
+    )
+
+
 def insert_alert(conn: Connection, values: Mapping[str, Any]) -> UUID:
     """Insert an alert from named columns and return its id; evidence is a plain mapping."""
     columns = dict(values) | {"evidence": Jsonb(values["evidence"])}
@@ -171,10 +199,10 @@ def newest_event(conn: Connection) -> tuple[str, int]:
 def link_finding(
     conn: Connection, finding_id: UUID, alert_id: UUID, event: str, event_time: datetime
 ) -> None:
-    """Tie a finding to the alert it belongs to; a correction un-retracts it."""
+    """Tie a finding to the alert it belongs to; one that comes back after a retraction stands again."""
     conn.execute(
         "INSERT INTO alert_finding (finding_id, alert_id, event, event_time) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT (finding_id) DO UPDATE SET retracted = false",
+        " ON CONFLICT (finding_id) DO UPDATE SET alert_id = EXCLUDED.alert_id, retracted = false",
         (finding_id, alert_id, event, event_time),
     )
 

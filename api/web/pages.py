@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -131,18 +130,14 @@ def vehicle_page(
 
 def inbox_facts(conn: Connection, asker: Asker, severity: list[str] | None) -> dict[str, Any]:
     """Return what the inbox shows: live alerts, the worst and newest first."""
-    live = store.list_alerts(conn, org_ids=asker.org_ids, live_only=True, limit=INBOX_MOST + 1)
     chosen = [level for level in SEVERITIES if not severity or level in severity]
-    ranked = sorted(
-        (alert for alert in live[:INBOX_MOST] if alert.severity in chosen),
-        key=lambda alert: (alert.severity, alert.work_state != "new", -alert.last_seen.timestamp()),
-    )
-    counts = Counter(str(alert.severity) for alert in live)
+    ranked = store.inbox(conn, asker.org_ids, chosen, INBOX_MOST + 1)
+    counts = store.count_live(conn, asker.org_ids)
     return {
-        "alerts": listed(conn, ranked),
-        "more": len(live) > INBOX_MOST,
+        "alerts": listed(conn, ranked[:INBOX_MOST]),
+        "more": len(ranked) > INBOX_MOST,
         "chosen": chosen,
-        "counts": {level: counts[level] for level in SEVERITIES},
+        "counts": {level: counts.get(level, 0) for level in SEVERITIES},
     }
 
 

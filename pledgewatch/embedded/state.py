@@ -79,5 +79,11 @@ def secret(data_dir: Path, name: str, make: Callable[[], str] = new_secret) -> s
     folder.mkdir(exist_ok=True, mode=0o700)
     path = folder / name
     if not path.exists():
-        write_private(path, make() + "\n")
+        # Of two processes that make it at once one wins, and both read the winner's: a key that was
+        # replaced after its first use would take what it sealed with it.
+        draft = folder / f".{name}.{secrets.token_hex(8)}"
+        write_private(draft, make() + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
     return path.read_text(encoding="utf-8").strip()

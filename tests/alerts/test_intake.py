@@ -54,6 +54,20 @@ def test_stays_trips_and_crossings_stay_facts_and_make_no_alert(conn: Connection
     assert store.list_alerts(conn) == []
 
 
+def test_the_inbox_shows_the_worst_first_however_many_lesser_ones_are_newer(conn: Connection) -> None:
+    pledged_vehicle(conn, "V1")
+    write(
+        conn,
+        finding("raise", 0, severity=Severity.P1),
+        *(finding("raise", minute, scope=str(minute), severity=Severity.P3) for minute in range(1, 6)),
+    )
+    take(conn)
+    shown = store.inbox(conn, None, ["P1", "P2", "P3", "P4"], 3)
+    assert [alert.severity for alert in shown] == [Severity.P1, Severity.P3, Severity.P3]
+    assert shown[1].last_seen > shown[2].last_seen
+    assert store.count_live(conn, None) == {"P1": 1, "P3": 5}
+
+
 def test_reading_the_log_twice_changes_nothing(conn: Connection) -> None:
     pledged_vehicle(conn, "V1")
     write(conn, finding("raise", 0))
@@ -105,6 +119,20 @@ def test_a_retracted_finding_closes_the_alert_that_nobody_took(conn: Connection)
     alert = only_alert(conn)
     assert (alert.work_state, alert.resolution) == (WorkState.RESOLVED, "disproved_by_late_data")
     assert kinds(conn, alert) == ["raised", "retracted", "resolved"]
+
+
+def test_a_finding_that_comes_back_after_its_retraction_is_in_the_inbox_again(conn: Connection) -> None:
+    pledged_vehicle(conn, "V1")
+    raised = finding("raise", 0)
+    write(conn, raised)
+    take(conn)
+    with conn.transaction():
+        retract(conn, [raised.id], "disproved")
+    take(conn)
+    write(conn, raised)
+    take(conn)
+    live = store.list_alerts(conn, live_only=True)
+    assert [(alert.condition, alert.work_state) for alert in live] == [(Condition.ACTIVE, WorkState.NEW)]
 
 
 def test_a_retraction_never_takes_work_out_of_the_hands_of_a_person(conn: Connection) -> None:

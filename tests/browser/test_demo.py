@@ -77,6 +77,7 @@ def test_the_story_is_told_from_moving_vehicles_to_the_recorded_call(
     expect(page.locator("#detail .subject")).to_contain_text("已确认")
     page.keyboard.press("e")
     expect(page).to_have_url(re.compile("/cases/"))
+    await_map(page, "true")  # the modules of the new page are there
     page.get_by_role("button", name="显示").first.click()
     expect(page.locator(".contacts a[href^=tel]")).to_contain_text("1380000")
     page.get_by_text("承诺还款", exact=True).click()

@@ -65,6 +65,7 @@ def test_an_operator_goes_from_the_alert_to_the_recorded_call(served: Served, vi
     expect(page.locator("#detail .subject")).to_contain_text("已确认")
     page.keyboard.press("e")
     expect(page).to_have_url(re.compile("/cases/"))
+    await_map(page, "true")  # the modules of the new page are there
     page.wait_for_load_state()
     expect(page.locator(".contacts li")).to_have_count(1)
 
