@@ -1,4 +1,4 @@
-"""The words of the pages: one catalogue per language, checked for holes by a test."""
+"""The words of the pages: per language one catalogue and one per room beside it, checked for holes by a test."""
 
 from __future__ import annotations
 
@@ -38,5 +38,8 @@ class Texts:
 
 @cache
 def texts(locale: str) -> Texts:
-    """Return the catalogue of a language."""
-    return Texts(locale, json.loads((FOLDER / f"{locale}.json").read_text(encoding="utf-8")))
+    """Return the words of a language: `zh-CN.json`, then `auction.zh-CN.json` and the other rooms'."""
+    words: dict[str, str] = {}
+    for path in (FOLDER / f"{locale}.json", *sorted(FOLDER.glob(f"*.{locale}.json"))):
+        words |= json.loads(path.read_text(encoding="utf-8"))
+    return Texts(locale, words)
