@@ -52,8 +52,9 @@ def end_of(
         # The backlog is empty once a probe has been stored that was sent after the last report.
         [(sent,)] = stack.query("SELECT clock_timestamp()")
         eventually(
-            lambda: stack.query("SELECT FROM time_watermark WHERE probe_sent_at > %s", sent), within_s=120
-        )
+            lambda: stack.query("SELECT FROM time_watermark WHERE probe_sent_at > %s", sent),
+            within_s=rest_s, what="an empty backlog",
+        )  # fmt: skip
         eventually(stack.rules_at_rest, within_s=rest_s, what="rules at rest")
         with stack.connect() as conn:
             compared = compare(conn, timezone="Asia/Shanghai", derive_marks=True)
