@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ import pytest
 
 from core.db.pool import Connection, connect
 from pledgewatch.embedded.stack import running_database_url, running_mqtt_url
-from tests.fix_stack import eventually
+from tests.fix_stack import created_database, eventually, in_database
 
 START_WITHIN_S = 90.0
 COMMAND = [sys.executable, "-m", "pledgewatch"]
+DATABASE_URL = "PLEDGEWATCH_DATABASE_URL"
 
 
 @dataclass
@@ -35,9 +36,16 @@ class Deployment:
     @property
     def database_url(self) -> str:
         """Return the address of its database (the port may change when the server is replaced)."""
+        if self.on_given_server:
+            return self.environment[DATABASE_URL]
         url = eventually(lambda: running_database_url(self.data_dir), within_s=60, what="a database")
         assert url is not None
         return url
+
+    @property
+    def on_given_server(self) -> bool:
+        """Whether its database lies on a server that is not its own (PLEDGEWATCH_TEST_DATABASE_URL)."""
+        return DATABASE_URL in self.environment
 
     @property
     def mqtt_url(self) -> str:
@@ -82,6 +90,14 @@ class Deployment:
         with (self.data_dir / "logs" / f"test-{arguments[0]}.log").open("wb") as log:
             return subprocess.Popen([*COMMAND, *arguments], env=self.environment, stdout=log, stderr=log)
 
+    def end_every_connection(self) -> None:
+        """Cut whoever is connected, as a crash of the server does; for a server that others use too."""
+        with self.connect() as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
     def kill(self, *words: str) -> int:
         """Send SIGKILL to the first descendant of `up` whose command line has these words; return its pid."""
         victim = eventually(lambda: self._find(*words), within_s=30, what=f"process {words}")
@@ -118,7 +134,24 @@ class Deployment:
 
 @contextmanager
 def deployed(data_dir: Path, **settings: str) -> Iterator[Deployment]:
-    """Run `pledgewatch up` until the block ends; settings are variables without their prefix."""
+    """Run `pledgewatch up` until the block ends; settings are variables without their prefix.
+
+    Its database is its own embedded one, or a fresh one on PLEDGEWATCH_TEST_DATABASE_URL.
+    """
+    server = os.environ.get("PLEDGEWATCH_TEST_DATABASE_URL")
+    if server is None or "DATABASE_URL" in settings:
+        with _running(data_dir, settings) as deployment:
+            yield deployment
+        return
+    with (
+        created_database(server, "e2e") as name,
+        _running(data_dir, {**settings, "DATABASE_URL": in_database(server, name)}) as deployment,
+    ):
+        yield deployment
+
+
+@contextmanager
+def _running(data_dir: Path, settings: Mapping[str, str]) -> Iterator[Deployment]:
     data_dir.mkdir(parents=True, exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PLEDGEWATCH_")},
