@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     notify_urls: str = Field(default="", description="Comma-separated Apprise URLs or signed webhooks.")
     webhook_secret: SecretStr | None = None
     contacts_key: SecretStr | None = Field(default=None, description="Fernet key for contact numbers.")
+    protocol_key_file: Path | None = Field(
+        default=None, description="Ed25519 PEM that signs lot protocols; without it one under DATA_DIR."
+    )
     market_sources: str = ""
     ingest_slots: int = Field(default=1, ge=1, le=64)
     ingest_metrics_port: int = Field(default=0, ge=0, le=65_535, description="Loopback; 0: no metrics.")
