@@ -1,5 +1,7 @@
 """How a recovered vehicle is sold, fairly and with books that balance.
 
-In: disposal cases, lots, bids and deposits. Out: a winner, a settlement, and an event log anybody can verify.
-Owns no table and runs no process yet: only the name of the room is fixed.
+In: disposal cases, lots, bids and deposits. Out: a winner, a settlement, an event log anybody can verify.
+Owns the tables of migrations 0700 and 0710. `python -m auction` opens and closes lots on time; bids and
+staff commands come through the API. The database's clock is the only clock. Start reading at
+auction/transitions.py, then auction/engine.
 """

@@ -124,7 +124,13 @@ CREATE TABLE lot (
     timer_kind       text CHECK (timer_kind IN ('start', 'end', 'pay_by')),
     published_at     timestamptz,
     hammered_at      timestamptz,
+    min_resume_ms    bigint NOT NULL DEFAULT 1800000 CHECK (min_resume_ms >= 0),
+    outage_guard_ms  bigint NOT NULL DEFAULT 1800000 CHECK (outage_guard_ms >= 0),
+    outage_grace_ms  bigint NOT NULL DEFAULT 600000 CHECK (outage_grace_ms >= 0),
+    outage_id        bigint NOT NULL DEFAULT 0,
     drafted_by       text NOT NULL,
+    edited_by        text NOT NULL,
+    submitted_by     text,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     version          integer NOT NULL DEFAULT 1,
@@ -139,6 +145,8 @@ COMMENT ON COLUMN lot.steps IS 'Increment table: [{"from_minor": 0, "step_minor"
 COMMENT ON COLUMN lot.high_minor IS 'A maximum above it needs confirm_high (auction.md B1: the 80 -> 87,000,000 incident).';
 COMMENT ON COLUMN lot.leader_max_minor IS 'Secret until exhausted: no answer, event, log line or error shows it.';
 COMMENT ON COLUMN lot.epoch IS 'Grows with every change of state: the fencing token of timers.';
+COMMENT ON COLUMN lot.edited_by IS 'The last to draft or edit it; with submitted_by and drafted_by those who may not publish it.';
+COMMENT ON COLUMN lot.outage_id IS 'Outages up to this one have been made up for.';
 CREATE INDEX lot_due ON lot (next_timer_at) WHERE next_timer_at IS NOT NULL;
 CREATE INDEX lot_case ON lot (case_id);
 CREATE INDEX lot_list ON lot (starts_at, lot_id);
@@ -193,6 +201,19 @@ CREATE TABLE bid (
 );
 COMMENT ON COLUMN bid.commitment IS 'SHA-256(salt || max as decimal text); in the event at once, opened in the protocol after the close.';
 CREATE INDEX bid_registration ON bid (registration_id);
+
+-- Who of the sale was alive when, and since when nobody was: bidders get back what an outage took.
+CREATE TABLE auction_beat (
+    role             text PRIMARY KEY CHECK (role IN ('sweeper', 'api')),
+    at               timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE auction_outage (
+    outage_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    began_at         timestamptz NOT NULL,
+    ended_at         timestamptz NOT NULL,
+    CHECK (began_at < ended_at)
+);
+COMMENT ON TABLE auction_outage IS 'Neither the sweeper nor any API gave a sign of life; measured by beats, not by opinion.';
 
 CREATE TABLE approval (
     approval_id      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
