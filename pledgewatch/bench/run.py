@@ -29,6 +29,10 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
                 from pledgewatch.bench.alerts import bench_alerts
 
                 return bench_alerts(server.dsn, tell, long=long)
+            if name == "api":
+                from pledgewatch.bench.api import bench_api
+
+                return bench_api(server.dsn, Path(folder), tell, long=long)
             from pledgewatch.bench.ingest import bench_ingest
 
             with EmbeddedBroker(Path(folder) / "broker") as broker:

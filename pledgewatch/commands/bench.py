@@ -15,6 +15,7 @@ class Bench(StrEnum):
     INGEST = "ingest"
     GEOFENCE = "geofence"
     ALERTS = "alerts"
+    API = "api"
 
 
 @app.command()
