@@ -76,6 +76,7 @@ CREATE TABLE excluded_party (
     lifted_at        timestamptz
 );
 COMMENT ON COLUMN excluded_party.case_id IS 'NULL: excluded from every sale.';
+CREATE INDEX excluded_party_bidder ON excluded_party (bidder_id) WHERE lifted_at IS NULL;
 
 CREATE TABLE lot (
     lot_id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
