@@ -2,6 +2,6 @@
 
 In: the append-only `finding` table, loan facts, people's actions.
 Out: alerts with their history (which the API streams), cases, deliveries to webhooks and chat services.
-Tables: finding, alert, alert_finding, alert_event, case_file, case_alert, case_entry, delivery.
+Tables: finding, alert, alert_finding, alert_event, delivery, those of cases/ and of recovery/.
 Process: `python -m alerts`.
 """

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from alerts import store as alert_store
 from alerts.cases import store
+from alerts.cases.transitions import edge_between
 from alerts.domain import WorkState
+from alerts.recovery.intake import warn_of_belongings
+from collateral.domain import Custody
+from collateral.vehicles import store as vehicles
 from core.errors import Conflict, Rejected
 
 if TYPE_CHECKING:
@@ -68,12 +72,40 @@ def add_contact(
 
 
 def close(conn: Connection, case_id: UUID, actor: str, reason: str) -> CaseFile:
-    """Close a case with a reason."""
+    """Close a case with a reason.
+
+    Raises:
+        Rejected: without one. Conflict: the vehicle is on its way, or in the yard (``bad_edge``).
+    """
     if not reason.strip():
         raise Rejected("Expected a reason for closing the case, was empty", code="reason_missing")
-    _open(conn, case_id)
-    store.close_case(conn, case_id, reason.strip())
-    store.add_entry(conn, case_id, actor, "closed", reason.strip())
+    case = store.get_case(conn, case_id, lock=True)
+    edge_between(case.state, "closed")
+    return _closed(conn, case_id, actor, reason.strip())
+
+
+def close_after_disposal(conn: Connection, recovery_case_id: UUID, disposal_case_id: str) -> bool:
+    """Close the case of a vehicle whose sale is settled; false when it is closed already.
+
+    Raises:
+        Conflict: the vehicle is neither in the yard nor released (``bad_edge``).
+    """
+    case = store.get_case(conn, recovery_case_id, lock=True)
+    if case.state == "closed":
+        return False
+    edge_between(case.state, "closed", "disposal")
+    # The new owner has it: a vehicle that drives off is no alarm any more.
+    vehicles.set_custody(conn, case.vehicle_id, Custody.RELEASED)
+    _closed(conn, recovery_case_id, "disposal", "disposal_closed", {"disposal_case_id": disposal_case_id})
+    return True
+
+
+def _closed(
+    conn: Connection, case_id: UUID, actor: str, reason: str, facts: Mapping[str, Any] | None = None
+) -> CaseFile:
+    store.close_case(conn, case_id, reason)
+    warn_of_belongings(conn, case_id, actor)
+    store.add_entry(conn, case_id, actor, "closed", reason, facts)
     return store.get_case(conn, case_id)
 
 

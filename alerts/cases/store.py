@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CASE_COLUMNS = (
     "case_id, number, vehicle_id, org_id, state, title, opened_by, opened_at, closed_at, close_reason,"
-    " version"
+    " version, recovered_at, in_yard_at, released_at"
 )
 
 
@@ -38,6 +38,9 @@ class CaseFile:
     closed_at: datetime | None
     close_reason: str | None
     version: int
+    recovered_at: datetime | None = None
+    in_yard_at: datetime | None = None
+    released_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,22 @@ def entries(conn: Connection, case_id: UUID) -> list[CaseEntry]:
             " WHERE case_id = %s ORDER BY entry_id",
             (case_id,),
         ).fetchall()
+
+
+_STAMPS = {"recovered": "recovered_at", "in_yard": "in_yard_at", "released": "released_at"}
+
+
+def set_state(conn: Connection, case_id: UUID, state: str) -> CaseFile:
+    """Move a case, noting when it came to the states that count for the vehicle; the caller has its row."""
+    stamp = f", {_STAMPS[state]} = clock_timestamp()" if state in _STAMPS else ""
+    with conn.cursor(row_factory=class_row(CaseFile)) as cursor:
+        case = cursor.execute(
+            f"UPDATE case_file SET state = %s, version = version + 1{stamp} WHERE case_id = %s"
+            f" RETURNING {CASE_COLUMNS}",
+            (state, case_id),
+        ).fetchone()
+    assert case is not None  # noqa: S101 - the caller holds the row
+    return case
 
 
 def close_case(conn: Connection, case_id: UUID, reason: str) -> None:

@@ -86,6 +86,16 @@ def get_loan(conn: Connection, loan_id: str) -> LoanRow | None:
     return LoanRow(*row) if row else None
 
 
+def loans_of_vehicle(conn: Connection, vehicle_id: str, *, hold: bool = False) -> list[LoanRow]:
+    """Return the loans on a vehicle; with ``hold`` nobody changes them until the transaction ends."""
+    rows = conn.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM loan WHERE vehicle_id = %s ORDER BY loan_id"
+        f" {'FOR SHARE' if hold else ''}",
+        (vehicle_id,),
+    ).fetchall()
+    return [LoanRow(*row) for row in rows]
+
+
 def insert_loans(conn: Connection, loans: Sequence[LoanRow]) -> list[str]:
     """Write new loans; returns the ids written, without those that somebody else wrote meanwhile."""
     rows = conn.execute(

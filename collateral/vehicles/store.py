@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from collateral.domain import UpsertCounts, Vehicle
+from collateral.domain import Custody, UpsertCounts, Vehicle
 from collateral.records import as_json, counted
 
 if TYPE_CHECKING:
@@ -62,3 +62,13 @@ def vehicles_by_vin(conn: Connection, vins: Sequence[str]) -> dict[str, str]:
     return dict(
         conn.execute("SELECT vin, vehicle_id FROM vehicle WHERE vin = ANY(%s)", (list(vins),)).fetchall()
     )
+
+
+def set_custody(conn: Connection, vehicle_id: str, custody: Custody) -> bool:
+    """Say who has a vehicle now; false when that was so already, or there is no such vehicle."""
+    done = conn.execute(
+        "UPDATE vehicle SET custody = %(custody)s, version = version + 1, updated_at = now()"
+        " WHERE vehicle_id = %(vehicle)s AND custody <> %(custody)s",
+        {"custody": custody.value, "vehicle": vehicle_id},
+    )
+    return done.rowcount == 1

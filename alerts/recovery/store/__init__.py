@@ -1,0 +1,1 @@
+"""SQL of the recovery tables, one file for each step. Process: none."""
