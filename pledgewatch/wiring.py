@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+from alerts.cases.actions import close_after_disposal
 from alerts.intake import reprioritise
 from collateral.devices.store import spans
 from collateral.provisioning import broker_accounts
@@ -39,6 +41,13 @@ def binding_moves_reports(conn: Connection, event: DomainEvent) -> None:
         queue(conn, {vehicle: from_ms for vehicle in vehicles if isinstance(vehicle, str)}, "binding_changed")
 
 
+def sale_closes_case(conn: Connection, event: DomainEvent) -> None:
+    """A sale that is settled ends the recovery case it came from."""
+    case_id = event.payload.get("recovery_case_id")
+    if isinstance(case_id, str):
+        close_after_disposal(conn, UUID(case_id), event.subject)
+
+
 def publish_accounts(stack: StackHandle) -> bool:
     """Write the registry's devices into the broker's password file; false when that is not ours to do."""
 
@@ -59,4 +68,5 @@ def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
         "severity": {"loan.changed": loan_moves_severity},
         "bindings": {"binding.changed": binding_moves_reports},
         "broker": {"device.credentials_changed": credentials_reach_the_broker},
+        "recovery": {"disposal.closed": sale_closes_case},
     }
