@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
@@ -124,4 +124,32 @@ def arm_timer(conn: Connection, lot_id: UUID, at: datetime | None, kind: str | N
         "UPDATE lot SET next_timer_at = %s, timer_kind = %s, updated_at = clock_timestamp()"
         " WHERE lot_id = %s",
         (at, kind, lot_id),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LostTime:
+    """Outages near the end of a lot that it has not been given back."""
+
+    total_ms: int
+    newest_id: int
+
+
+def outage_near_end(conn: Connection, lot: Lot) -> LostTime | None:
+    """Return what outages took of the last stretch of a lot, whole outages, as nobody could bid in them."""
+    row = conn.execute(
+        "SELECT sum((extract(epoch FROM ended_at - began_at) * 1000)::bigint)::bigint, max(outage_id)"
+        " FROM auction_outage WHERE outage_id > %s AND began_at < %s"
+        " AND ended_at > %s::timestamptz - %s * interval '1 millisecond'",
+        (lot.outage_id, lot.ends_at, lot.ends_at, lot.outage_guard_ms),
+    ).fetchone()
+    return LostTime(*row) if row and row[1] is not None else None
+
+
+def forget_outages(conn: Connection, lot_id: UUID) -> None:
+    """Count only outages from now on for a lot."""
+    conn.execute(
+        "UPDATE lot SET outage_id = (SELECT coalesce(max(outage_id), 0) FROM auction_outage)"
+        " WHERE lot_id = %s",
+        (lot_id,),
     )
