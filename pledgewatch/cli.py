@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "replay": Entry("geofence", "Run the rules over recorded tracks, without broker or database."),
     "rules": Entry("geofence", "The rule catalogue with its thresholds."),
     "fences": Entry("fences", "Check or import fences from GeoJSON."),
+    "market": Entry("market", "Take in market prices: files and feeds."),
     "token": Entry("people", "Create an API token."),
     "user": Entry("people", "Create a user with a password."),
     "org": Entry("people", "Add, rename, move or list branches."),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from valuation.intake.brands import BRANDS
 
-
 _YEAR = re.compile(r"(?<!\d)(?P<year>(?:19|20)\d{2})\s?款")
 _DISPLACEMENT = re.compile(r"(?<![\d.])(?P<litres>[0-9]\.\d)\s?(?:L|T|TSI|TFSI|TDI|H|XL|E|V)?", re.IGNORECASE)
 _IMPORT = re.compile(r"[（(](?:平行)?进口[）)]")
