@@ -23,6 +23,7 @@ from api.resources import (
     cases,
     consents,
     contacts,
+    crew_links,
     devices,
     events,
     fences,
@@ -31,10 +32,12 @@ from api.resources import (
     me,
     pledgors,
     positions,
+    recovery,
     stays,
     streams,
     tracks,
     vehicles,
+    yards,
 )
 from api.roles import RULES
 from api.stream.hub import Hub
@@ -49,7 +52,7 @@ BODY_MAX_BYTES = 32 * 1024 * 1024
 """A province of districts as GeoJSON fits; nothing else comes near."""
 RESOURCES = (
     vehicles, loans, pledgors, contacts, attempts, consents, devices, fences, findings, alerts, cases,
-    positions, tracks, stays, events, audit, me,
+    positions, tracks, stays, events, audit, me, recovery, crew_links, yards,
 )  # fmt: skip
 
 documents = APIRouter()

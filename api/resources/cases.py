@@ -70,6 +70,9 @@ class CaseOut(BaseModel):
     closed_at: datetime | None
     close_reason: str | None
     version: int
+    recovered_at: datetime | None
+    in_yard_at: datetime | None
+    released_at: datetime | None
 
     @classmethod
     def of(cls, case: store.CaseFile) -> CaseOut:
@@ -78,6 +81,7 @@ class CaseOut(BaseModel):
             id=case.case_id, number=case.number, vehicle_id=case.vehicle_id, org_id=case.org_id,
             state=case.state, title=case.title, opened_by=case.opened_by, opened_at=case.opened_at,
             closed_at=case.closed_at, close_reason=case.close_reason, version=case.version,
+            recovered_at=case.recovered_at, in_yard_at=case.in_yard_at, released_at=case.released_at,
         )  # fmt: skip
 
 
