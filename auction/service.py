@@ -50,7 +50,7 @@ def may_open(conn: Connection, *, production: bool) -> bool:
     if production:
         _log.error(
             "lots_not_opened",
-            reason="expected fsync, synchronous_commit and full_page_writes on, or acknowledged bids get lost",
+            reason="expected fsync, synchronous_commit and full_page_writes on: bids must survive",
             **settings,
         )
         return False

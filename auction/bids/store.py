@@ -55,7 +55,7 @@ def call_place_bid(
 ) -> BidAccepted | tuple[Rejection, dict[str, Any]]:
     """Let the database judge a bid: one round trip."""
     row = conn.execute(
-        "SELECT rejection, bid_id, bid_seq, leading, price_minor, min_next_minor, ends_at, extended,"
+        "SELECT rejection, bid_id, bid_seq, is_leading, price_minor, min_next_minor, ends_at, extended,"
         " currency, arrived_at, decided_at, lot_seq FROM auction_place_bid(%s, %s, %s, %s, %s, %s, %s)",
         (lot_id, bidder_id, max_minor, mode, arrived_at, confirm_high, expected_price_minor),
     ).fetchone()

@@ -6,6 +6,7 @@ does everything that is due, in due order. Bids after the end are refused with o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from auction.timers.store import DueTimer
     from core.db.pool import Connection
 
-RETRY_AFTER_MS = 5_000
+RETRY_AFTER_MS = 1_000
 
 _log = structlog.get_logger("auction")
 
@@ -31,17 +32,17 @@ _log = structlog.get_logger("auction")
 def sweep(conn: Connection, *, limit: int = 50, opening: bool = True) -> int:
     """Do up to ``limit`` due timers on an autocommit connection; returns how many took effect.
 
-    Each lot is a transaction of its own. One that fails is logged and tried again after five seconds, so
+    Each lot is a transaction of its own. One that fails is logged and tried again after a second, so
     that it holds up no other.
 
     Raises:
         psycopg.OperationalError: the database went away.
     """
     for lot_id in timers.lots_owed_time(conn):
-        _attempt(conn, lot_id, "outage", lambda lot_id=lot_id: actions.make_up(conn, lot_id) is not None)
+        _attempt(conn, lot_id, "outage", partial(_make_up, conn, lot_id))
     done = 0
     for due in timers.due_timers(conn, limit, opening=opening):
-        worked = _attempt(conn, due.lot_id, due.kind, lambda due=due: _do(conn, due))
+        worked = _attempt(conn, due.lot_id, due.kind, partial(_do, conn, due))
         if worked is None:
             timers.postpone(conn, due, RETRY_AFTER_MS)
         done += bool(worked)
@@ -61,6 +62,10 @@ def _attempt(conn: Connection, lot_id: UUID, what: str, work: Callable[[], bool]
         else:
             _log.exception("timer_failed", lot_id=str(lot_id), timer=what)
         return None
+
+
+def _make_up(conn: Connection, lot_id: UUID) -> bool:
+    return actions.make_up(conn, lot_id) is not None
 
 
 def _do(conn: Connection, due: DueTimer) -> bool:

@@ -17,7 +17,7 @@ DROP FUNCTION IF EXISTS auction_place_bid(uuid, bigint, bigint, text, timestampt
 CREATE FUNCTION auction_place_bid(
     p_lot uuid, p_bidder bigint, p_max bigint, p_mode text, p_arrived timestamptz,
     p_confirm_high boolean, p_expected bigint,
-    OUT rejection text, OUT bid_id uuid, OUT bid_seq bigint, OUT leading boolean, OUT price_minor bigint,
+    OUT rejection text, OUT bid_id uuid, OUT bid_seq bigint, OUT is_leading boolean, OUT price_minor bigint,
     OUT min_next_minor bigint, OUT ends_at timestamptz, OUT extended boolean, OUT currency text,
     OUT arrived_at timestamptz, OUT decided_at timestamptz, OUT lot_seq bigint
 ) LANGUAGE plpgsql AS $$
@@ -124,7 +124,7 @@ BEGIN
         l.extension_count := l.extension_count + extended::integer;
     END IF;
 
-    leading := l.leader_id = v_registration;
+    is_leading := l.leader_id = v_registration;
     price_minor := l.price_minor;
     min_next_minor := l.price_minor + auction_step(l.steps, l.price_minor);
     ends_at := l.ends_at;
@@ -136,7 +136,7 @@ BEGIN
         l.head_hash := auction_link(p_lot, lot_seq, l.head_hash, 'proxy.raised', v_code, arrived_at, decided_at,
             jsonb_build_object('code', v_code, 'commitment', encode(v_commitment, 'hex')));
     ELSE
-        IF leading THEN
+        IF is_leading THEN
             v_leader_code := v_code;
         ELSE
             SELECT r.code INTO v_leader_code FROM registration r WHERE r.registration_id = l.leader_id;
@@ -144,7 +144,7 @@ BEGIN
         l.head_hash := auction_link(p_lot, lot_seq, l.head_hash, 'bid.accepted', v_code, arrived_at, decided_at,
             jsonb_build_object(
                 'code', v_code, 'leader_code', v_leader_code, 'price_minor', price_minor,
-                'min_next_minor', min_next_minor, 'ends_at', auction_rfc3339(ends_at), 'auto', NOT leading,
+                'min_next_minor', min_next_minor, 'ends_at', auction_rfc3339(ends_at), 'auto', NOT is_leading,
                 'extended', extended, 'reserve_met', l.reserve_met, 'commitment', encode(v_commitment, 'hex')));
     END IF;
     INSERT INTO bid AS b (lot_id, seq, registration_id, max_minor, mode, salt, commitment, arrived_at)
