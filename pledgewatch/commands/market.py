@@ -74,3 +74,41 @@ def import_(file: Path = _FILE, mapping: str = _MAPPING, json: bool = _JSON) -> 
     if not result.usable:
         print(f"{file.name}: not one row can be used.", file=sys.stderr)
         raise typer.Exit(1)
+
+
+@app.command()
+def pull(
+    source: Path = typer.Argument(
+        exists=True, dir_okay=False, readable=True, help="A declared source (TOML)."
+    ),
+    json: bool = _JSON,
+) -> None:
+    """Ask a declared source for what is new and store it: everything or nothing.
+
+    Sources of PLEDGEWATCH_MARKET_SOURCES are pulled by the valuation process; this asks one at once. How
+    a declaration looks is said in valuation/connectors/source.py.
+
+    Example: pledgewatch market pull feeds/acme.toml
+    """
+    import msgspec
+
+    from core.db.pool import connect
+    from pledgewatch.registry import open_registry
+    from valuation.connectors.fetching import open_client
+    from valuation.connectors.pulling import pull as pull_source
+    from valuation.connectors.source import load_source
+
+    declared = load_source(source)
+    with open_registry(load_settings(), name="market-pull") as (stack, _):
+        with (
+            connect(stack.database_url, name="market-pull", autocommit=True) as conn,
+            open_client() as client,
+        ):
+            result = pull_source(conn, declared, client)
+    if json:
+        print(msgspec.json.encode(result).decode())
+    else:
+        print(
+            f"{result.source}: {result.outcome}, {result.pages} pages, {result.kept:,} kept, "
+            f"{result.duplicate:,} duplicate, {sum(result.quarantined.values()):,} quarantined"
+        )
