@@ -65,10 +65,14 @@ CREATE TABLE settlement (
     release_code_sha256 bytea,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     paid_at          timestamptz,
+    handed_over_at   timestamptz,
+    handed_over_by   text,
+    odometer_km      integer CHECK (odometer_km >= 0),
     closed_at        timestamptz,
     version          integer NOT NULL DEFAULT 1,
     CHECK (due_minor = price_minor + fees_minor - deposit_minor)
 );
+CREATE INDEX settlement_case ON settlement (case_id);
 CREATE TABLE settlement_payment (
     payment_id       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     settlement_id    uuid NOT NULL REFERENCES settlement,
@@ -91,6 +95,33 @@ CREATE TABLE disposal_cost (
     UNIQUE (case_id, kind, receipt)
 );
 COMMENT ON COLUMN disposal_cost.state IS 'waiting: above the cap of the pack, needs a second person.';
+-- What the lender claims; append-only, the newest row of a case counts. Without one, the loan's books do.
+CREATE TABLE lender_claim (
+    claim_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    case_id          uuid NOT NULL REFERENCES disposal_case,
+    received_minor   bigint NOT NULL CHECK (received_minor >= 0),
+    principal_minor  bigint NOT NULL CHECK (principal_minor >= 0),
+    interest_minor   bigint NOT NULL CHECK (interest_minor >= 0),
+    accrues_from     date NOT NULL,
+    currency         char(3) NOT NULL,
+    reference        text NOT NULL,
+    recorded_by      text NOT NULL,
+    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON COLUMN lender_claim.received_minor IS 'What the borrower really received: fees kept back at the start are not principal.';
+CREATE INDEX lender_claim_case ON lender_claim (case_id, claim_id DESC);
+CREATE TABLE junior_claim (
+    case_id          uuid NOT NULL REFERENCES disposal_case,
+    rank             integer NOT NULL CHECK (rank BETWEEN 1 AND 99),
+    claimant         text NOT NULL,
+    amount_minor     bigint NOT NULL CHECK (amount_minor > 0),
+    currency         char(3) NOT NULL,
+    reference        text NOT NULL,
+    recorded_by      text NOT NULL,
+    recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (case_id, rank)
+);
+
 CREATE TABLE title_step (
     settlement_id    uuid NOT NULL REFERENCES settlement,
     step             text NOT NULL,
@@ -119,6 +150,8 @@ CREATE CONSTRAINT TRIGGER ledger_posting_balanced AFTER INSERT ON ledger_posting
 CREATE TRIGGER ledger_entry_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_entry
     FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 CREATE TRIGGER ledger_posting_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_posting
+    FOR EACH STATEMENT EXECUTE FUNCTION append_only();
+CREATE TRIGGER lender_claim_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON lender_claim
     FOR EACH STATEMENT EXECUTE FUNCTION append_only();
 CREATE TRIGGER settlement_payment_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON settlement_payment
     FOR EACH STATEMENT EXECUTE FUNCTION append_only();

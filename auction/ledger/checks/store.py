@@ -1,0 +1,101 @@
+"""SQL of the checks. Each query returns the rows that break its rule; none may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.db.pool import Connection
+
+_ACCOUNTS = (
+    "SELECT a.account_id, a.kind, a.owner, a.currency, coalesce(sum(p.amount_minor), 0) AS amount_minor"
+    " FROM ledger_account a LEFT JOIN ledger_posting p USING (account_id)"
+    " GROUP BY a.account_id, a.kind, a.owner, a.currency"
+)
+
+INVARIANTS: dict[str, str] = {
+    "entries_do_not_add_up": (
+        "SELECT e.entry_id FROM ledger_entry e LEFT JOIN ledger_posting p USING (entry_id)"
+        " LEFT JOIN ledger_account a USING (account_id) GROUP BY e.entry_id, a.currency"
+        " HAVING count(p.posting_id) = 0 OR sum(p.amount_minor) <> 0"
+    ),
+    "money_overdrawn": (
+        f"SELECT account_id FROM ({_ACCOUNTS}) b WHERE amount_minor > 0 AND kind IN ('bidder_wallet',"
+        " 'lot_deposit_held', 'buyer_receivable', 'lot_proceeds', 'forfeit_suspense', 'pledgor_surplus',"
+        " 'refunds_payable')"
+    ),
+    # What is held for a lot is exactly its pending holds, in both directions.
+    "held_is_not_pending": (
+        f"SELECT 1 FROM (SELECT owner, currency, -amount_minor AS held FROM ({_ACCOUNTS}) b"
+        " WHERE kind = 'lot_deposit_held') h FULL JOIN (SELECT 'lot:' || lot_id AS owner, currency,"
+        " sum(amount_minor) AS pending FROM deposit_hold WHERE state = 'pending' GROUP BY lot_id, currency) d"
+        " USING (owner, currency) WHERE coalesce(h.held, 0) <> coalesce(d.pending, 0)"
+    ),
+    # A hold is placed by one entry and ended by at most one.
+    "holds_not_ended_once": (
+        "SELECT h.hold_id FROM deposit_hold h LEFT JOIN ledger_entry e"
+        " ON e.reference IN ('hold:' || h.hold_id || ':voided', 'hold:' || h.hold_id || ':posted',"
+        " 'hold:' || h.hold_id || ':forfeited')"
+        " WHERE h.amount_minor > 0 GROUP BY h.hold_id, h.state"
+        " HAVING count(e.entry_id) <> CASE h.state WHEN 'pending' THEN 0 ELSE 1 END"
+    ),
+    # Of a decided lot only the buyer's deposit is held, and only until it is paid.
+    "held_after_the_end": (
+        "SELECT h.hold_id FROM deposit_hold h JOIN lot l USING (lot_id) WHERE h.state = 'pending' AND"
+        " (l.state IN ('unsold', 'withdrawn', 'paid', 'defaulted', 'transferred', 'handed_over', 'closed')"
+        " OR (l.state = 'hammered' AND h.registration_id IS DISTINCT FROM l.leader_id))"
+    ),
+    "proceeds_are_not_the_price": (
+        f"SELECT s.settlement_id FROM settlement s LEFT JOIN ({_ACCOUNTS}) b ON b.kind = 'lot_proceeds'"
+        " AND b.owner = 'lot:' || s.lot_id AND b.currency = s.currency"
+        " WHERE coalesce(-b.amount_minor, 0) <> CASE s.state WHEN 'paid' THEN s.price_minor ELSE 0 END"
+    ),
+    "payments_are_not_booked": (
+        "SELECT p.payment_id FROM settlement_payment p LEFT JOIN ledger_entry e"
+        " ON e.reference = 'payment:' || p.reference WHERE e.entry_id IS NULL"
+    ),
+    "invoice_numbers_have_gaps": (
+        "SELECT 1 FROM (SELECT count(*) AS n, max(invoice_number) AS last FROM settlement) s"
+        " WHERE n > 0 AND n <> last"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The trial balance of one currency."""
+
+    currency: str
+    debit_minor: int
+    credit_minor: int
+
+    @property
+    def difference_minor(self) -> int:
+        """Return debits less credits: zero, or the books are wrong."""
+        return self.debit_minor - self.credit_minor
+
+
+def trial_balance(conn: Connection) -> list[Balance]:
+    """Return the debit and credit balances of all accounts, added up per currency."""
+    rows = conn.execute(
+        "SELECT currency, coalesce(sum(amount_minor) FILTER (WHERE amount_minor > 0), 0)::bigint,"
+        " coalesce(-sum(amount_minor) FILTER (WHERE amount_minor < 0), 0)::bigint"
+        f" FROM ({_ACCOUNTS}) b GROUP BY currency ORDER BY currency"
+    ).fetchall()
+    return [Balance(*row) for row in rows]
+
+
+def counts(conn: Connection) -> tuple[int, int]:
+    """Return how many entries and postings there are."""
+    row = conn.execute(
+        "SELECT (SELECT count(*) FROM ledger_entry), (SELECT count(*) FROM ledger_posting)"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+    return int(row[0]), int(row[1])
+
+
+def count_broken(conn: Connection, invariant: str) -> int:
+    """Return how many rows break an invariant."""
+    row = conn.execute(f"SELECT count(*) FROM ({INVARIANTS[invariant]}) broken").fetchone()
+    return int(row[0]) if row else 0

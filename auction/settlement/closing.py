@@ -1,0 +1,106 @@
+"""Booking a division: every leg on its account, the shortfall as a debt, the loan told what it got."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from auction.cases import store as cases
+from auction.ledger import book
+from auction.ledger.domain import Account, AccountKind, Posting, of_case, of_lot
+from auction.settlement.waterfall import Leg, Waterfall
+from collateral.domain import Payment
+from collateral.loans.book import record_payment
+
+if TYPE_CHECKING:
+    from auction.cases.domain import DisposalCase, LoanFacts
+    from auction.settlement.domain import Settlement
+    from core.db.pool import Connection
+
+
+def book_division(
+    conn: Connection, settlement: Settlement, case: DisposalCase, division: Waterfall, actor: str
+) -> None:
+    """Book the legs in one entry, which empties the lot's proceeds and the case's suspense."""
+    currency = settlement.currency
+    loan = cases.loan_facts(conn, case.loan_id) if case.loan_id else None
+    book.post(
+        conn,
+        "settlement.divided",
+        f"settlement:{settlement.settlement_id}:divided",
+        [
+            Posting(of_lot(AccountKind.LOT_PROCEEDS, settlement.lot_id, currency), division.proceeds_minor),
+            Posting(of_case(AccountKind.FORFEIT_SUSPENSE, case.case_id, currency), division.forfeited_minor),
+            *(Posting(_account_of(leg, case, loan, currency), -leg.gets_minor) for leg in division.legs),
+        ],
+        case_id=case.case_id,
+        lot_id=settlement.lot_id,
+        actor=actor,
+    )
+    if division.shortfall_minor:
+        _book_shortfall(conn, settlement, case, loan, division, actor)
+    lender_minor = division.gets_minor("interest", "principal")
+    if loan is not None and lender_minor and settlement.paid_at is not None:
+        record_payment(
+            conn,
+            Payment(
+                payment_id=f"disposal:{settlement.settlement_id}",
+                loan_id=loan.loan_id,
+                amount_minor=lender_minor,
+                currency=currency,
+                paid_at=settlement.paid_at,
+                source="disposal",
+            ),
+        )
+
+
+def _book_shortfall(
+    conn: Connection,
+    settlement: Settlement,
+    case: DisposalCase,
+    loan: LoanFacts | None,
+    division: Waterfall,
+    actor: str,
+) -> None:
+    """What the price did not cover is owed by the debtor, who need not be the pledgor."""
+    debtor = f"party:{loan.borrower_id}" if loan and loan.borrower_id else f"case:{case.case_id}"
+    currency = settlement.currency
+    book.post(
+        conn,
+        "settlement.shortfall",
+        f"settlement:{settlement.settlement_id}:shortfall",
+        [
+            Posting(Account(AccountKind.DEBTOR_SHORTFALL, debtor, currency), division.shortfall_minor),
+            *(
+                Posting(_account_of(leg, case, loan, currency), leg.gets_minor - leg.due_minor)
+                for leg in division.legs
+                if leg.kind in {"cost", "interest", "principal"}
+            ),
+        ],
+        case_id=case.case_id,
+        lot_id=settlement.lot_id,
+        actor=actor,
+    )
+
+
+def _account_of(leg: Leg, case: DisposalCase, loan: LoanFacts | None, currency: str) -> Account:
+    if leg.kind == "cost":
+        return of_case(AccountKind.DISPOSAL_COSTS, case.case_id, currency)
+    if leg.kind == "junior":
+        return of_case(AccountKind.JUNIOR_CLAIMS, case.case_id, currency)
+    if leg.kind == "surplus":
+        pledgor = f"party:{loan.pledgor_id}" if loan and loan.pledgor_id else f"case:{case.case_id}"
+        return Account(AccountKind.PLEDGOR_SURPLUS, pledgor, currency)
+    kind = AccountKind.LOAN_INTEREST if leg.kind == "interest" else AccountKind.LOAN_PRINCIPAL
+    return Account(kind, f"loan:{loan.loan_id}" if loan else f"case:{case.case_id}", currency)
+
+
+def as_json(division: Waterfall) -> dict[str, Any]:
+    """Return a division as it is kept."""
+    return asdict(division)
+
+
+def from_json(kept: Mapping[str, Any]) -> Waterfall:
+    """Return a kept division."""
+    return Waterfall(**{**kept, "legs": tuple(Leg(**leg) for leg in kept["legs"])})
