@@ -52,6 +52,7 @@ RULE_POLICIES: dict[str, RulePolicy] = {
     "GNSS_JAMMING": RulePolicy(),
     "TOW_SUSPECTED": RulePolicy(),
     "TAMPER_THEN_DARK": RulePolicy(latched=True),
+    "LTV_BREACH": RulePolicy(loan_sensitive=True),
 }
 """Rules whose findings become alerts; FENCE, STAY and TRIP findings stay facts."""
 

@@ -17,6 +17,7 @@ from core.events.store import DomainEvent
 from core.telemetry.writing.store import move_reports
 from geofence.domain import BEGINNING_MS
 from geofence.store.replays import queue
+from valuation.service.backtest import record_disposal
 
 if TYPE_CHECKING:
     from pledgewatch.embedded.stack import StackHandle
@@ -69,4 +70,5 @@ def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
         "bindings": {"binding.changed": binding_moves_reports},
         "broker": {"device.credentials_changed": credentials_reach_the_broker},
         "recovery": {"disposal.closed": sale_closes_case},
+        "valuation": {"lot.hammered": record_disposal},
     }
