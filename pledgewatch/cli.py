@@ -43,6 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "user": Entry("people", "Create a user with a password."),
     "org": Entry("people", "Add, rename, move or list branches."),
     "openapi": Entry("openapi", "Print or write the OpenAPI document."),
+    "auction": Entry("auction", "Write and check the signed protocol of a lot."),
     "bench": Entry("bench", "Measure the real code paths beside naive baselines."),
 }
 

@@ -44,7 +44,7 @@ def export(conn: Connection, lot_id: UUID, *, key: Ed25519PrivateKey, full: bool
         "format": FORMAT,
         "view": "full" if full else "public",
         "key_id": key_id(key.public_key()),
-        "lot": _parameters(lot),
+        "lot": _parameters(lot, events[0]),
         "events": [_event(event) for event in events],
         "openings": [_opening(bid, lot, full=full) for bid in bids],
         "result": _result(lot, events, bids),
@@ -60,7 +60,7 @@ def _all_events(conn: Connection, lot_id: UUID) -> list[LotEvent]:
     return found
 
 
-def _parameters(lot: Lot) -> dict[str, Any]:
+def _parameters(lot: Lot, published: LotEvent) -> dict[str, Any]:
     """Return what a verifier needs to judge every bid anew, and what names the sale."""
     return {
         "lot_id": str(lot.lot_id),
@@ -82,9 +82,12 @@ def _parameters(lot: Lot) -> dict[str, Any]:
         "window_ms": lot.window_ms,
         "extension_ms": lot.extension_ms,
         "drain_ms": lot.drain_ms,
+        "min_resume_ms": lot.min_resume_ms,
+        "outage_grace_ms": lot.outage_grace_ms,
         "starts_at": _text(lot.starts_at),
         "planned_end_at": _text(lot.planned_end_at),
-        "hard_end_at": _text(lot.hard_end_at),
+        # As published: resuming and making up for an outage move the one on the lot.
+        "hard_end_at": published.payload["hard_end_at"],
     }
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import secrets
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -34,7 +34,7 @@ def canonical(document: object) -> bytes:
         Rejected: the document holds a number that is no integer (``protocol_not_canonical``).
     """
     _only_exact(document)
-    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    return msgspec.json.encode(document, order="sorted")
 
 
 def _only_exact(value: object) -> None:
@@ -61,7 +61,7 @@ def signature_holds(key: Ed25519PublicKey, document: dict[str, Any], signature: 
     if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
         return False
     try:
-        key.verify(bytes.fromhex(signature), canonical(document))
+        key.verify(bytes.fromhex(signature), msgspec.json.encode(document, order="sorted"))
     except InvalidSignature:
         return False
     return True
