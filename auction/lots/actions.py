@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from auction import aftermath
 from auction.cases import actions as cases
 from auction.cases import store as case_store
 from auction.cases.domain import CaseState
@@ -135,16 +136,15 @@ def make_up(conn: Connection, lot_id: UUID) -> Lot | None:
     if lost is None:
         return None
     command = MakeUp(outage_ms=lost.total_ms, grace_ms=lot.outage_grace_ms)
-    sale, events, _ = apply(sale_of(lot), command, store.database_now(conn))
+    now = store.database_now(conn)
+    sale, events, _ = apply(sale_of(lot), command, now)
     store.update_lot(conn, lot_id, {**columns_of(sale), "outage_id": lost.newest_id})
     for event in events:
-        append_event(conn, lot_id, event.kind, public(event.payload), SYSTEM)
+        append_event(conn, lot_id, event.kind, public(event.payload), SYSTEM, now)
     return store.get_lot(conn, lot_id)
 
 
 def _end(conn: Connection, lot: Lot, event: str, reason_class: str) -> Lot:
-    from auction import aftermath  # noqa: PLC0415 - the aftermath knows lots; only this way back is late
-
     ended = _run(conn, lot, event, Withdraw(reason_class), STAFF if event == "withdraw" else SYSTEM)
     if lot.published_at is not None:
         aftermath.ended_without_sale(conn, ended)
@@ -154,14 +154,15 @@ def _end(conn: Connection, lot: Lot, event: str, reason_class: str) -> Lot:
 def _run(conn: Connection, lot: Lot, event: str, command: Command, actor_code: str) -> Lot:
     """Run the engine on a lot whose row is held, and write what it says."""
     check_edge(lot, event)
-    sale, events, result = apply(sale_of(lot), command, store.database_now(conn))
+    now = store.database_now(conn)
+    sale, events, result = apply(sale_of(lot), command, now)
     if not isinstance(result, Done):
         raise Conflict(
             f"Expected a lot that {event} can act on now, was {lot.state}", code="bad_edge", event=event
         )
     store.update_lot(conn, lot.lot_id, columns_of(sale))
     for said in events:
-        append_event(conn, lot.lot_id, said.kind, public(said.payload), actor_code)
+        append_event(conn, lot.lot_id, said.kind, public(said.payload), actor_code, now)
     return store.get_lot(conn, lot.lot_id)
 
 

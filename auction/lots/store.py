@@ -48,7 +48,7 @@ def get_lot(conn: Connection, lot_id: UUID, *, lock: bool = False) -> Lot:
         NotFound: there is none with this id (``lot_not_found``).
     """
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM lot WHERE lot_id = %s {'FOR UPDATE' if lock else ''}", (lot_id,)
+        f"SELECT {_COLUMNS} FROM lot WHERE lot_id = %s {'FOR NO KEY UPDATE' if lock else ''}", (lot_id,)
     ).fetchone()
     if row is None:
         raise NotFound(f"Expected a lot, there is none with id {lot_id}", code="lot_not_found")
@@ -85,7 +85,7 @@ def lots_of_case(conn: Connection, case_id: UUID, *, lock: bool = False) -> list
     """Return the lots of a disposal case, oldest round first; with ``lock`` hold their rows."""
     rows = conn.execute(
         f"SELECT {_COLUMNS} FROM lot WHERE case_id = %s ORDER BY round_no, attempt"
-        f" {'FOR UPDATE' if lock else ''}",
+        f" {'FOR NO KEY UPDATE' if lock else ''}",
         (case_id,),
     ).fetchall()
     return [_lot(row) for row in rows]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import structlog
 
+from auction import aftermath
 from auction.lots import actions, store
 from auction.timers import store as timers
-from core.policy.pack import load_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ def _do(conn: Connection, due: DueTimer) -> bool:
     if due.kind == "start":
         _tell(actions.open_on_time(conn, due.lot_id))
     else:
-        _pay_by(conn, lot)
+        aftermath.pay_by_passed(conn, lot)
     return True
 
 
@@ -92,31 +92,13 @@ def _end(conn: Connection, due: DueTimer) -> bool:
     outcome = timers.call_decide(conn, due.lot_id, due.epoch)
     if outcome not in {"hammered", "unsold"}:
         return False
-    from auction import aftermath  # noqa: PLC0415 - the aftermath knows lots; only this way back is late
-
     lot = store.get_lot(conn, due.lot_id)
     if outcome == "unsold":
         aftermath.ended_without_sale(conn, lot)
     else:
         aftermath.hammered(conn, lot)
-        _arm_pay_by(conn, lot)
     _tell(lot)
     return True
-
-
-def _arm_pay_by(conn: Connection, lot: Lot) -> None:
-    pack = load_pack(lot.pack, lot.pack_version)
-    assert lot.hammered_at is not None  # noqa: S101 - auction_decide has just set it
-    store.arm_timer(conn, lot.lot_id, pack.pay_by_at(lot.hammered_at), "pay_by")
-
-
-def _pay_by(conn: Connection, lot: Lot) -> None:
-    from auction import aftermath  # noqa: PLC0415 - the aftermath knows lots; only this way back is late
-
-    aftermath.pay_by_passed(conn, lot)
-    after = store.get_lot(conn, lot.lot_id)
-    if after.timer_kind == "pay_by" and after.next_timer_at == lot.next_timer_at:
-        store.arm_timer(conn, lot.lot_id, None, None)
 
 
 def _tell(lot: Lot) -> None:

@@ -29,7 +29,7 @@ DECLARE
     v_head bytea;
     v_now timestamptz;
 BEGIN
-    SELECT seq + 1, head_hash INTO v_seq, v_head FROM lot WHERE lot_id = p_lot FOR UPDATE;
+    SELECT seq + 1, head_hash INTO v_seq, v_head FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'expected a lot, there is none with id %', p_lot USING ERRCODE = 'foreign_key_violation';
     END IF;

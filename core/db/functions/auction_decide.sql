@@ -10,7 +10,7 @@ DECLARE
     v_outcome text;
     v_payload jsonb;
 BEGIN
-    SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR UPDATE;
+    SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;
     IF l.lot_id IS NULL OR l.state <> 'open' OR l.epoch <> p_epoch THEN
         RETURN 'stale';
     END IF;

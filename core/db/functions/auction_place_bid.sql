@@ -40,7 +40,8 @@ BEGIN
         RAISE EXCEPTION 'bids need READ COMMITTED: each statement must see what the lock waited for';
     END IF;
     PERFORM auction_bid_fence(p_lot);
-    SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR UPDATE;
+    -- NO KEY: a registration or a hold that refers to the lot need not wait for bids, nor bids for it.
+    SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;
     decided_at := clock_timestamp();
     arrived_at := least(coalesce(p_arrived, v_came), v_came);
     IF l.lot_id IS NULL THEN
