@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "org": Entry("people", "Add, rename, move or list branches."),
     "openapi": Entry("openapi", "Print or write the OpenAPI document."),
     "auction": Entry("auction", "Write and check the signed protocol of a lot."),
+    "ledger": Entry("ledger", "Whether the books of disposal add up."),
     "bench": Entry("bench", "Measure the real code paths beside naive baselines."),
 }
 

@@ -9,11 +9,13 @@ from uuid import UUID
 
 from alerts.cases.actions import close_after_disposal
 from alerts.intake import reprioritise
+from auction.cases import actions as disposal
 from collateral.devices.store import spans
 from collateral.provisioning import broker_accounts
 from core.clock import to_ms
 from core.db.pool import Connection, connect
 from core.events.store import DomainEvent
+from core.policy.pack import load_pack
 from core.telemetry.writing.store import move_reports
 from geofence.domain import BEGINNING_MS
 from geofence.store.replays import queue
@@ -49,6 +51,16 @@ def sale_closes_case(conn: Connection, event: DomainEvent) -> None:
         close_after_disposal(conn, UUID(case_id), event.subject)
 
 
+def release_redeems(conn: Connection, event: DomainEvent) -> None:
+    """A vehicle that goes back to its pledgor is not sold: its lot is withdrawn, deposits go back."""
+    disposal.redeem(
+        conn,
+        str(event.payload.get("reason", "released")),
+        "system:recovery",
+        recovery_case_id=UUID(event.subject),
+    )
+
+
 def publish_accounts(stack: StackHandle) -> bool:
     """Write the registry's devices into the broker's password file; false when that is not ours to do."""
 
@@ -65,10 +77,23 @@ def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
     def credentials_reach_the_broker(conn: Connection, event: DomainEvent) -> None:
         publish_accounts(stack)
 
+    def yard_opens_disposal(conn: Connection, event: DomainEvent) -> None:
+        """A recovered vehicle in the yard gets a disposal case under the deployment's policy pack."""
+        recovered_at = event.payload.get("recovered_at")
+        disposal.open_for_yard(
+            conn,
+            recovery_case_id=UUID(event.subject),
+            vehicle_id=event.payload["vehicle_id"],
+            org_id=event.payload["org_id"],
+            repossessed_at=datetime.fromisoformat(recovered_at) if recovered_at else None,
+            pack=load_pack(stack.settings.policy_pack),
+        )
+
     return {
         "severity": {"loan.changed": loan_moves_severity},
         "bindings": {"binding.changed": binding_moves_reports},
         "broker": {"device.credentials_changed": credentials_reach_the_broker},
+        "disposal": {"case.in_yard": yard_opens_disposal, "case.released": release_redeems},
         "recovery": {"disposal.closed": sale_closes_case},
         "valuation": {"lot.hammered": record_disposal},
     }

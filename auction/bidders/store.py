@@ -183,7 +183,7 @@ def live_registrations_of_bidder(
         conn,
         "WHERE bidder_id = %s AND state IN ('applied', 'eligible') AND lot_id IN"
         " (SELECT lot_id FROM lot WHERE state IN ('published', 'open', 'suspended')"
-        "  AND (%s::uuid IS NULL OR case_id = %s)) ORDER BY registration_id",
+        "  AND (%s::uuid IS NULL OR case_id = %s)) ORDER BY lot_id",
         (bidder_id, case_id, case_id),
     )
 

@@ -52,7 +52,7 @@ def lock_accounts(conn: Connection, ids: Sequence[int]) -> None:
 
 def balances_minor(conn: Connection, ids: Sequence[int]) -> dict[int, int]:
     """Return the balance of each account, debit positive."""
-    found = dict(
+    found: dict[int, int] = dict(
         conn.execute(
             "SELECT account_id, sum(amount_minor)::bigint FROM ledger_posting WHERE account_id = ANY(%s)"
             " GROUP BY account_id",
