@@ -99,12 +99,12 @@ def pull(
     from valuation.connectors.source import load_source
 
     declared = load_source(source)
-    with open_registry(load_settings(), name="market-pull") as (stack, _):
-        with (
-            connect(stack.database_url, name="market-pull", autocommit=True) as conn,
-            open_client() as client,
-        ):
-            result = pull_source(conn, declared, client)
+    with (
+        open_registry(load_settings(), name="market-pull") as (stack, _),
+        connect(stack.database_url, name="market-pull", autocommit=True) as conn,
+        open_client() as client,
+    ):
+        result = pull_source(conn, declared, client)
     if json:
         print(msgspec.json.encode(result).decode())
     else:

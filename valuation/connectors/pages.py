@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from valuation.connectors.source import Source
 
 _ABSENT = object()
+# Decimals stay as they were written: a price must not pass through a binary fraction.
+_DECODER = msgspec.json.Decoder(float_hook=str)
 
 
 def read_page(body: bytes, source: Source) -> tuple[list[dict[str, Any]], str | None]:
@@ -22,9 +24,8 @@ def read_page(body: bytes, source: Source) -> tuple[list[dict[str, Any]], str | 
         Upstream: it is not JSON, or the list is not where the declaration says.
     """
     try:
-        # Decimals stay as they were written: a price must not pass through a binary fraction.
-        page = msgspec.json.decode(body, float_hook=_NumberText)
-    except msgspec.DecodeError as exc:
+        page = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise _error(source, "bad_json", f"expected JSON: {exc}") from exc
     items = _at(page, source.items)
     if not isinstance(items, list):
@@ -67,12 +68,6 @@ def check_fields(items: list[dict[str, Any]], source: Source) -> None:
             f"the first has {', '.join(sorted(items[0])) or 'none'}",
             fields=gone,
         )
-
-
-class _NumberText(str):
-    """A decimal number as the page wrote it."""
-
-    __slots__ = ()
 
 
 def _at(value: Any, path: str) -> Any:

@@ -90,6 +90,10 @@ def pull(
         check_fields(feed.items, source)
         with conn.transaction():
             result = _store(conn, source, feed)
+            if result.rows and not result.usable:
+                # Taken for good, it would not be asked for again before it changes.
+                reasons = ", ".join(f"{count} {reason}" for reason, count in result.quarantined.items())
+                raise _error(source, "schema_drift", f"expected usable rows, was {reasons}")
             store.record_success(
                 conn,
                 source.name,

@@ -28,7 +28,10 @@ class SourceState:
     last_error: str
 
 
-_COLUMNS = "source, etag, last_modified, payload_sha256, last_success_at, last_attempt_at, failures, last_code, last_error"
+_COLUMNS = (
+    "source, etag, last_modified, payload_sha256, last_success_at, last_attempt_at, failures, last_code,"
+    " last_error"
+)
 
 
 def get_state(conn: Connection, source: str) -> SourceState | None:
@@ -68,7 +71,8 @@ def record_failure(conn: Connection, source: str, *, code: str, message: str) ->
     conn.execute(
         "INSERT INTO market_source_state (source, failures, last_code, last_error) VALUES (%s, 1, %s, %s)"
         " ON CONFLICT (source) DO UPDATE SET failures = market_source_state.failures + 1,"
-        " last_attempt_at = clock_timestamp(), last_code = EXCLUDED.last_code, last_error = EXCLUDED.last_error",
+        " last_attempt_at = clock_timestamp(), last_code = EXCLUDED.last_code,"
+        " last_error = EXCLUDED.last_error",
         (source, code, message),
     )
 
@@ -76,8 +80,9 @@ def record_failure(conn: Connection, source: str, *, code: str, message: str) ->
 def is_resting(conn: Connection, source: str) -> bool:
     """Return whether a source that failed is left alone: 1, 2, 4, … minutes after each failure in a row."""
     row = conn.execute(
-        "SELECT failures > 0 AND last_attempt_at + make_interval(mins => least(2 ^ (least(failures, 20) - 1), %s)::int)"
-        " > clock_timestamp() FROM market_source_state WHERE source = %s",
+        "SELECT failures > 0 AND last_attempt_at"
+        " + make_interval(mins => least(2 ^ (least(failures, 20) - 1), %s)::int) > clock_timestamp()"
+        " FROM market_source_state WHERE source = %s",
         (LONGEST_BACKOFF_MINUTES, source),
     ).fetchone()
     return bool(row and row[0])
