@@ -14,8 +14,8 @@ from auction.deposits.wallets import check_amount, check_reference
 from auction.ledger import book
 from auction.ledger.domain import AccountKind, Posting, bank, of_lot, refunds
 from auction.lots import store as lots
-from auction.lots.advance import advance
 from auction.settlement import booking, closing, release, store
+from auction.settlement.advance import advance
 from auction.settlement.claims import store as claims
 from auction.settlement.claims.actions import (
     claim_of,

@@ -16,8 +16,8 @@ from auction.deposits import actions as deposits
 from auction.ledger import book
 from auction.ledger.domain import AccountKind, Posting, of_lot, refunds
 from auction.lots import store as lots
-from auction.lots.advance import advance
 from auction.settlement import store
+from auction.settlement.advance import advance
 from auction.settlement.domain import Settlement, SettlementState
 from auction.title import steps as title
 from core.errors import PledgewatchError

@@ -8,9 +8,9 @@ from uuid import UUID
 from auction.approvals.asking import ask
 from auction.cases import store as cases
 from auction.lots import store as lots
-from auction.lots.advance import advance
 from auction.settlement import release
 from auction.settlement import store as settlements
+from auction.settlement.advance import advance
 from auction.title import store
 from auction.title.store import TitleStep
 from core.errors import Conflict, Forbidden, NotFound, Rejected
