@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "openapi": Entry("openapi", "Print or write the OpenAPI document."),
     "auction": Entry("auction", "Write and check the signed protocol of a lot."),
     "ledger": Entry("ledger", "Whether the books of disposal add up."),
+    "bidders": Entry("bidders", "Let invented people bid on a lot."),
     "bench": Entry("bench", "Measure the real code paths beside naive baselines."),
 }
 

@@ -75,7 +75,6 @@ async def run_day(
     tokens: Mapping[str, str],
     *,
     seed: int,
-    terms_version: str,
     tell: Callable[[Outcome], None] = lambda _: None,
 ) -> Day:
     """Let the bidders of ``tokens`` (name -> token) register, pay the deposit and bid until the end.
@@ -93,7 +92,9 @@ async def run_day(
         page = _Page(http, lot_id)
         watching = asyncio.create_task(page.watch())
         bidding = [
-            asyncio.create_task(_bidder(page, http, lot_id, profile, name, token, terms_version, day, tell))
+            asyncio.create_task(
+                _bidder(page, http, lot_id, profile, name, token, first.terms_version, day, tell)
+            )
             for profile, (name, token) in zip(profiles, tokens.items(), strict=True)
         ]
         try:

@@ -106,17 +106,18 @@ def problem_code(answer: httpx.Response) -> str:
 
 def read_view(page: dict[str, Any]) -> LotView:
     """Read a lot's public JSON; time left is by the server's own clock."""
-    price = page.get("price")
+    price, least = page["price"], page["min_next"]
     return LotView(
         state=page["state"],
         start_minor=page["start_price"]["amount_minor"],
         price_minor=price["amount_minor"] if price else None,
-        min_next_minor=page["min_next"]["amount_minor"],
+        min_next_minor=least["amount_minor"] if least else None,
         tick_minor=page["tick"]["amount_minor"],
         currency=page["start_price"]["currency"],
-        leader_code=page.get("leader_code"),
+        leader_code=page["leader_code"],
         seq=page["seq"],
         left_ms=_moment_ms(page["ends_at"]) - _moment_ms(page["server_time"]),
+        terms_version=page["terms_version"],
     )
 
 

@@ -33,12 +33,13 @@ class LotView:
     state: str
     start_minor: int
     price_minor: int | None
-    min_next_minor: int
+    min_next_minor: int | None
     tick_minor: int
     currency: str
     leader_code: str | None
     seq: int
     left_ms: int
+    terms_version: str = ""
 
     @property
     def decided(self) -> bool:

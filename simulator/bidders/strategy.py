@@ -40,13 +40,14 @@ def on_grid(amount: int, tick_minor: int) -> int:
 
 def decide(profile: Profile, view: LotView, *, leading: bool, placed: int, rng: random.Random) -> Wish | None:
     """Return the bid to place now, or None. ``placed``: how many this bidder has placed."""
-    if view.state != "open" or leading or view.min_next_minor > profile.worth_minor:
+    least_minor = view.min_next_minor
+    if view.state != "open" or leading or least_minor is None or least_minor > profile.worth_minor:
         return None
     if profile.temper is Temper.LADDER:
-        step_minor = max(view.tick_minor, view.min_next_minor - (view.price_minor or view.min_next_minor))
+        step_minor = max(view.tick_minor, least_minor - (view.price_minor or least_minor))
         jumps = rng.randint(1, 3) if rng.randint(1, 1000) <= JUMP_PERMILLE else 0
-        wanted = min(profile.worth_minor, view.min_next_minor + jumps * step_minor)
-        return Wish(max(view.min_next_minor, on_grid(wanted, view.tick_minor)), "exact")
+        wanted = min(profile.worth_minor, least_minor + jumps * step_minor)
+        return Wish(max(least_minor, on_grid(wanted, view.tick_minor)), "exact")
     if placed or (profile.temper is Temper.LATE and view.left_ms > profile.late_ms):
         return None
     return Wish(profile.worth_minor, "proxy")
