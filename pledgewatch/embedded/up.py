@@ -48,6 +48,8 @@ def room_commands(settings: Settings) -> list[tuple[str, list[str]]]:
         *workers,
         ("geofence", [*python, "geofence"]),
         ("alerts", [*python, "alerts"]),
+        ("valuation", [*python, "valuation"]),
+        ("auction", [*python, "auction"]),
         ("events", [*python, "pledgewatch", "events"]),
         ("api", [*python, "api"]),
     ]

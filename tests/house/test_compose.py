@@ -19,7 +19,7 @@ REQUIRED = {
     "PLEDGEWATCH_TLS_DIR": "./tls",
     "GRAFANA_PASSWORD": "x5",
 }
-PROGRAMS = {"migrate", "events", "ingest", "geofence", "alerts", "api"}
+PROGRAMS = {"migrate", "events", "ingest", "geofence", "alerts", "valuation", "auction", "api"}
 needs_compose = pytest.mark.skipif(
     shutil.which("docker-compose") is None,
     reason="docker-compose is not installed (Debian package docker-compose)",
