@@ -13,8 +13,10 @@ from core.domain.money import Money, format_money
 NOTHING = "–"
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 HIDDEN_EVIDENCE = frozenset(
-    {"rule_version", "thresholds", "mark", "undated", "points", "reports", "category_name"}
+    {"rule_version", "thresholds", "mark", "undated", "points", "reports", "category_name", "currency"}
 )
+ENUMERATIONS = frozenset({"category", "value_basis", "value_status"})
+"""Evidence whose values are words of a catalogue, under the same name."""
 SHOWN_EVIDENCE = 12
 
 
@@ -72,7 +74,11 @@ def evidence(t: Texts, facts: Mapping[str, Any], zone: ZoneInfo) -> list[tuple[s
     for key, value in facts.items():
         if key in HIDDEN_EVIDENCE or value is None or isinstance(value, dict | list) or value == "":
             continue
-        lines.append((_name(t, key), _value(t, key, value, zone)))
+        currency = facts.get("currency")
+        if key.endswith("_minor") and isinstance(value, int) and isinstance(currency, str):
+            lines.append((_name(t, key.removesuffix("_minor")), money(t, value, currency)))
+        else:
+            lines.append((_name(t, key), _value(t, key, value, zone)))
     return lines[:SHOWN_EVIDENCE]
 
 
@@ -105,7 +111,7 @@ def _value(t: Texts, key: str, value: Any, zone: ZoneInfo) -> str:
         if unit == "m" and abs(value) >= 1000:
             return f"{value / 1000:,.1f} km"
         return f"{value:,.6g}{_UNITS.get(unit, '')}"
-    return t.word("category", value) if key == "category" else str(value)
+    return t.word(key, value) if key in ENUMERATIONS else str(value)
 
 
 _UNITS = {

@@ -33,7 +33,9 @@ def test_the_document_promises_problems_and_purposes():
 
 
 def words(locale: str) -> dict[str, str]:
-    loaded: dict[str, str] = json.loads((FOLDER / f"{locale}.json").read_text(encoding="utf-8"))
+    loaded: dict[str, str] = {}
+    for path in (FOLDER / f"{locale}.json", *sorted(FOLDER.glob(f"*.{locale}.json"))):
+        loaded |= json.loads(path.read_text(encoding="utf-8"))
     return loaded
 
 
