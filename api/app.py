@@ -41,7 +41,7 @@ from api.resources import (
 )
 from api.roles import RULES
 from api.stream.hub import Hub
-from api.web import case_pages, pages, sign_in, static
+from api.web import case_pages, crew_pages, pages, recovery_pages, sign_in, static
 from core.clock import Clock
 from core.db.pool import Connection
 from core.errors import Misconfigured
@@ -119,7 +119,7 @@ def routers() -> tuple[APIRouter, ...]:
     Raises:
         Misconfigured: one has none, or a rule belongs to no route.
     """
-    parts = (api_router(), documents, health.router, sign_in.router, pages.router)
+    parts = (api_router(), documents, health.router, sign_in.router, crew_pages.router, pages.router)
     named = {route.endpoint.__name__ for router in leaf_routers() for route in routes_of(router)}
     if named ^ RULES.keys():
         raise Misconfigured(
@@ -133,6 +133,7 @@ def leaf_routers() -> Iterable[APIRouter]:
     """Return the routers that hold routes themselves."""
     return (
         streams.router, documents, health.router, sign_in.router, pages.router, case_pages.router,
+        crew_pages.router, recovery_pages.router,
         *(resource.router for resource in RESOURCES),
     )  # fmt: skip
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
@@ -14,20 +13,21 @@ from pydantic import ValidationError
 from alerts.cases import actions, store
 from api.access import store as access
 from api.board import store as board
-from api.board.models import Money, PositionOut, VehicleOut
+from api.board.models import Money, VehicleOut
 from api.board.people import store as people
 from api.deps import Conn, Now, Services, Who, Wired, address_of
 from api.resources.attempts import AttemptIn, record
 from api.resources.cases import visible_case
 from api.resources.contacts import reveal
 from api.resources.vehicles import visible_vehicle
+from api.web.last_fix import newest_fix
+from api.web.recovery_facts import recovery_facts
 from api.web.render import map_config, purpose_of, render
 from collateral.contacts import store as contacts
 from collateral.contacts.hours import ContactHours
 from core.clock import wall_now
 from core.domain.money import parse_money
 from core.errors import Rejected
-from core.geo.frames import convert
 
 if TYPE_CHECKING:
     from api.auth import Asker
@@ -63,7 +63,7 @@ def case_page(
         alerts=board.alerts_by_id(conn, store.alerts_of_case(conn, case_id)),
         entries=list(reversed(store.entries(conn, case_id))),
         hours=hours.describe(), within_hours=hours.allow(wall_now()),
-        map_config=map_config(services.settings),
+        map_config=map_config(services.settings), **recovery_facts(conn, asker, case),
     )  # fmt: skip
 
 
@@ -140,26 +140,11 @@ def _entries(request: Request, conn: Connection, asker: Asker, services: Service
 def _last_fix(
     request: Request, conn: Connection, asker: Asker, services: Services, now: datetime, vehicle_id: str
 ) -> dict[str, Any] | None:
-    """Return the newest fix with links that open it in a map program, each in that program's datum."""
-    rows = board.positions(conn, asker.org_ids, vehicle_ids=[vehicle_id], after=None, limit=1)
-    if not rows:
-        return None
-    access.record(
-        conn, actor=asker.actor, purpose=purpose_of(request, asker), resource="cases", ip=address_of(request),
-        vehicle_ids=[vehicle_id],
-    )  # fmt: skip
-    position = PositionOut.of(rows[0], now)
-    title = quote(position.plate or vehicle_id)
-    amap_lon, amap_lat = _in(position, "gcj02")
-    baidu_lon, baidu_lat = _in(position, "bd09")
-    return {
-        "position": position,
-        "amap": f"https://uri.amap.com/marker?position={amap_lon:.6f},{amap_lat:.6f}&name={title}&coordinate=gaode",
-        "baidu": "https://api.map.baidu.com/marker?"
-        f"location={baidu_lat:.6f},{baidu_lon:.6f}&title={title}&content={title}&coord_type=bd09ll&output=html",
-    }
-
-
-def _in(position: PositionOut, datum: str) -> tuple[float, float]:
-    lon, lat = convert(position.lon, position.lat, "wgs84", datum)
-    return lon.item(), lat.item()
+    """Return the newest fix, and log that it is shown."""
+    fix = newest_fix(conn, asker.org_ids, now, vehicle_id)
+    if fix is not None:
+        access.record(
+            conn, actor=asker.actor, purpose=purpose_of(request, asker), resource="cases",
+            ip=address_of(request), vehicle_ids=[vehicle_id],
+        )  # fmt: skip
+    return fix

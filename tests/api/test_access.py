@@ -30,7 +30,8 @@ def test_every_public_operation_is_one_that_has_to_be():
     public = {name for name, roles in RULES.items() if roles is PUBLIC}
     assert public == {
         "live", "ready", "metrics", "openapi_document", "sign_in_page", "sign_in", "sign_in_by_link",
-        "choose_language",
+        "choose_language", "crew_page", "crew_visit_failed", "crew_recovered", "crew_photo", "crew_belonging",
+        "crew_arrived",
     }  # fmt: skip
 
 
