@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(
     r"[¥￥$€£₹]?\s*(?P<sign>[-−－])?(?P<digits>\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?P<fraction>\.\d*)?\s*"
-    r"(?P<scale>[k千万萬亿]?)\s*(?P<unit>[a-z]+|[一-鿿]+)?"
+    r"(?P<scale>k(?![a-z])|千(?![米瓦])|[万萬亿]|)\s*(?P<unit>[a-z]+|[一-鿿]+)?"
 )
 _FULL_WIDTH = str.maketrans("０１２３４５６７８９，．　", "0123456789,. ")
 UNKNOWN = {"", "-", "--", "n/a", "na", "nan", "none", "null", "未知", "暂无", "无"}
