@@ -40,8 +40,21 @@ from api.resources import (
     yards,
 )
 from api.roles import RULES
+from api.sale import routers as sale
+from api.sale.ingress import DatabaseTime
+from api.sale.rate import BidRate
 from api.stream.hub import Hub
-from api.web import case_pages, crew_pages, pages, recovery_pages, sign_in, static
+from api.web import (
+    case_pages,
+    console_pages,
+    crew_pages,
+    lot_pages,
+    pages,
+    recovery_pages,
+    sign_in,
+    static,
+)
+from auction.bids.ingress import DatabaseClock
 from core.clock import Clock
 from core.db.pool import Connection
 from core.errors import Misconfigured
@@ -71,15 +84,19 @@ def create_app(settings: Settings, pool: ConnectionPool[Connection], clock: Cloc
         Misconfigured: a route has no rule in api/roles.py.
     """
     hub = Hub(pool, clock)
+    sale_clock = DatabaseClock(str(pool.conninfo))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         hub.start(asyncio.get_running_loop())
+        await asyncio.to_thread(sale_clock.start)
         try:
             yield
         finally:
             hub.close()
+            await hub.lots.join()
             await asyncio.to_thread(hub.join)
+            await asyncio.to_thread(sale_clock.stop)
 
     app = FastAPI(
         title="Pledgewatch",
@@ -92,11 +109,14 @@ def create_app(settings: Settings, pool: ConnectionPool[Connection], clock: Cloc
     )
     # One connection stays free for the hub and the health page.
     app.state.services = Services(
-        settings, pool, clock, hub, anyio.CapacityLimiter(max(1, pool.max_size - 1))
-    )
+        settings, pool, clock, hub, anyio.CapacityLimiter(max(1, pool.max_size - 1)), sale_clock.arrived,
+        BidRate(),
+    )  # fmt: skip
     app.state.problem_page = pages.problem_page
     problem.install(app)
     app.add_middleware(SecurityHeaders, settings=settings)
+    # The last one added is the outermost: the stamp of a bid comes before everything of ours.
+    app.add_middleware(DatabaseTime, tell=sale_clock.arrived)
     for router in routers():
         app.include_router(router)
     static.mount(app)
@@ -108,8 +128,10 @@ def api_router() -> APIRouter:
     api = APIRouter(prefix=BASE)
     # Before the resources: /alerts/stream would otherwise be read as an alert's id.
     api.include_router(streams.router)
-    for resource in RESOURCES:
-        api.include_router(resource.router, dependencies=[Depends(asker_of)])
+    for open_to_all in sale.OPEN:
+        api.include_router(open_to_all)
+    for behind_roles in (*(resource.router for resource in RESOURCES), *sale.BEHIND_ROLES):
+        api.include_router(behind_roles, dependencies=[Depends(asker_of)])
     return api
 
 
@@ -119,7 +141,15 @@ def routers() -> tuple[APIRouter, ...]:
     Raises:
         Misconfigured: one has none, or a rule belongs to no route.
     """
-    parts = (api_router(), documents, health.router, sign_in.router, crew_pages.router, pages.router)
+    parts = (
+        api_router(),
+        documents,
+        health.router,
+        sign_in.router,
+        crew_pages.router,
+        pages.router,
+        lot_pages.router,
+    )
     named = {route.endpoint.__name__ for router in leaf_routers() for route in routes_of(router)}
     if named ^ RULES.keys():
         raise Misconfigured(
@@ -134,7 +164,8 @@ def leaf_routers() -> Iterable[APIRouter]:
     return (
         streams.router, documents, health.router, sign_in.router, pages.router, case_pages.router,
         crew_pages.router, recovery_pages.router,
-        *(resource.router for resource in RESOURCES),
+        *(resource.router for resource in RESOURCES), *sale.OPEN, *sale.BEHIND_ROLES, lot_pages.router,
+        console_pages.router,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class Asker:
 
     def may(self, operation: str) -> bool:
         """Whether a role of theirs may call an operation; for showing or hiding a button."""
-        return bool(self.roles & RULES[operation])
+        return RULES[operation] is PUBLIC or bool(self.roles & RULES[operation])
 
     def require_org(self, org_id: str | None, what: str) -> None:
         """Refuse what lies in another branch, as if it did not exist.

@@ -7,7 +7,7 @@ of the connections, so that no thread waits for a connection while its owner wai
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool
 
 from api.access import store as access
 from api.auth import Asker, identify, require_role
+from api.sale.rate import BidRate
 from api.stream.hub import Hub
 from collateral.domain import Purpose
 from core.clock import Clock
@@ -37,6 +38,9 @@ class Services:
     clock: Clock
     hub: Hub
     connections: anyio.CapacityLimiter
+    database_time: Callable[[], datetime]
+    """The time that auctions run on; raises Unavailable while the database does not tell it."""
+    bid_rate: BidRate
 
 
 def services_of(request: Request) -> Services:

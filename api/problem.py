@@ -47,6 +47,13 @@ class Problem(BaseModel):
     errors: list[FieldFault] = []
 
 
+BY_CODE = {
+    "insufficient_funds": 402, "terms_version": 422, "appraisal_stale": 422, "start_below_floor": 422,
+    "off_grid": 422,
+}  # fmt: skip
+"""Codes whose status is finer than that of their class in core/errors.py."""
+
+
 def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(PledgewatchError, _ours)
@@ -103,11 +110,12 @@ def _ours(request: Request, exc: Exception) -> Response:
     headers: dict[str, str] = {}
     if exc.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="pledgewatch"'
-    if exc.status == HTTPStatus.TOO_MANY_REQUESTS and "retry_after_s" in exc.facts:
+    if "retry_after_s" in exc.facts:
         headers["Retry-After"] = str(exc.facts["retry_after_s"])
     if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, code=exc.code, exc_info=exc)
-    return answer(request, exc.status, exc.code, exc.message, facts=exc.facts, headers=headers)
+    status = BY_CODE.get(exc.code, exc.status)
+    return answer(request, status, exc.code, exc.message, facts=exc.facts, headers=headers)
 
 
 def _validation(request: Request, exc: Exception) -> Response:

@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     market_sources: str = ""
     ingest_slots: int = Field(default=1, ge=1, le=64)
     ingest_metrics_port: int = Field(default=0, ge=0, le=65_535, description="Loopback; 0: no metrics.")
+    lot_streams_per_account: int = Field(default=2, ge=1, description="Open streams of one lot.")
+    lot_streams_per_address: int = Field(
+        default=256, ge=1, description="The same for visitors who are not signed in; offices share addresses."
+    )
     log_json: bool = False
     test_database_url: str | None = None
     require: str = ""

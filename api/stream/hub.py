@@ -17,6 +17,7 @@ import psycopg
 import structlog
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from api.stream.lots import LotStreams
 from api.stream.sources import AlertSource, PositionSource, Signal
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Hub:
         self._subscriptions: set[Subscription] = set()
         self.alerts = AlertSource()
         self.positions = PositionSource(clock)
+        self.lots = LotStreams(pool)
         self.closed = False
 
     @property
@@ -82,6 +84,7 @@ class Hub:
         """End every stream and stop reading; safe to call twice, from the loop's thread."""
         self.closed = True
         self._stop.set()
+        self.lots.close()
         for subscription in list(self._subscriptions):
             self._end(subscription)
 

@@ -18,7 +18,7 @@ from api.deps import Conn, Now, Services, Who, Wired, asker_of
 from api.paging import Cursor, cut, decode
 from api.resources.alerts import position_of_cursor, visible_alert
 from api.resources.vehicles import VehicleId, visible_vehicle
-from api.web import case_pages, recovery_pages, tabs
+from api.web import case_pages, console_pages, recovery_pages, tabs
 from api.web.render import map_config, render
 from core.errors import Rejected
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 router = APIRouter(include_in_schema=False, dependencies=[Depends(asker_of)])
 router.include_router(case_pages.router)
 router.include_router(recovery_pages.router)
+router.include_router(console_pages.router)
 
 SEVERITIES = ("P1", "P2", "P3", "P4")
 INBOX_MOST = 200
@@ -43,7 +44,8 @@ def live_page(
 ) -> Response:  # fmt: skip
     """Show the live map beside the inbox; whoever may not see locations starts elsewhere."""
     if not asker.may("list_positions"):
-        return RedirectResponse("/vehicles" if asker.may("vehicles_page") else "/cases", status_code=303)
+        homes = (("vehicles_page", "/vehicles"), ("cases_page", "/cases"), ("lots_page", "/lots"))
+        return RedirectResponse(next(path for page, path in homes if asker.may(page)), status_code=303)
     inbox = inbox_facts(conn, asker, severity) if asker.may("list_alerts") else {}
     return render(
         request, services, asker, "live.html", now=now, map_config=map_config(services.settings), **inbox

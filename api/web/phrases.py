@@ -68,6 +68,18 @@ def money(t: Texts, amount_minor: int | None, currency: str | None) -> str:
     return format_money(Money(amount_minor, currency), "en" if t.locale == "en" else "zh-CN")
 
 
+def price(t: Texts, amount_minor: int | None, currency: str | None) -> str:
+    """Return an amount as a price board writes it: without decimals that are all zero."""
+    text = money(t, amount_minor, currency)
+    whole, point, part = text.rpartition(".")
+    return whole if point and not part.strip("0") else text
+
+
+def clock_time(value: datetime, zone: ZoneInfo) -> str:
+    """Return the local time of day, to the second."""
+    return value.astimezone(zone).strftime("%H:%M:%S")
+
+
 def evidence(t: Texts, facts: Mapping[str, Any], zone: ZoneInfo) -> list[tuple[str, str]]:
     """Return (name, value) of what a rule saw; long lists and machine fields are left to the API."""
     lines = []

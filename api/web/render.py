@@ -93,6 +93,8 @@ def render(
         "moment": partial(phrases.moment, zone=zone),
         "both_times": partial(phrases.both_times, zone=zone),
         "money": partial(phrases.money, t),
+        "price": partial(phrases.price, t),
+        "clock_time": partial(phrases.clock_time, zone=zone),
         "evidence": partial(phrases.evidence, t, zone=zone),
         "why": partial(phrases.why, t),
         "to_json": partial(json.dumps, ensure_ascii=False),

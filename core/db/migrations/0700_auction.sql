@@ -43,7 +43,7 @@ CREATE TABLE appraisal (
     high_minor       bigint,
     currency         char(3) NOT NULL,
     method           text NOT NULL CHECK (method IN ('model', 'manual')),
-    estimate_id      uuid,
+    estimate_id      bigint,
     appraiser        text NOT NULL,
     reference        text NOT NULL DEFAULT '',
     valued_on        date NOT NULL,

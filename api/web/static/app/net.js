@@ -43,8 +43,8 @@ export async function all(path) {
 }
 
 // Server-sent events by fetch, because EventSource cannot send the Purpose header.
-export function stream(path, onEvent, onState = () => {}) {
-  let lastId = null;
+export function stream(path, onEvent, onState = () => {}, {after = null} = {}) {
+  let lastId = after === null ? null : String(after);
   let stopped = false;
   let control = null;
 
@@ -56,7 +56,7 @@ export function stream(path, onEvent, onState = () => {}) {
     }};
     try {
       const response = await fetch(path, {
-        headers: headers(lastId === null ? {} : {'Last-Event-ID': lastId}), signal: control.signal, cache: 'no-store',
+        headers: headers({Accept: 'text/event-stream', ...(lastId === null ? {} : {'Last-Event-ID': lastId})}), signal: control.signal, cache: 'no-store',
       });
       if (response.status === 401) location.assign('/sign-in');
       if (response.status === 400) lastId = null;
