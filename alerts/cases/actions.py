@@ -93,7 +93,8 @@ def close_after_disposal(conn: Connection, recovery_case_id: UUID, disposal_case
     case = store.get_case(conn, recovery_case_id, lock=True)
     if case.state == "closed":
         return False
-    edge_between(case.state, "closed", "disposal")
+    # Released meanwhile (a redemption): the sale has nothing of its own to do, but the case is over.
+    edge_between(case.state, "closed", "staff" if case.state == "released" else "disposal")
     # The new owner has it: a vehicle that drives off is no alarm any more.
     vehicles.set_custody(conn, case.vehicle_id, Custody.RELEASED)
     _closed(conn, recovery_case_id, "disposal", "disposal_closed", {"disposal_case_id": disposal_case_id})

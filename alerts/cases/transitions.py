@@ -44,9 +44,9 @@ _BY_PAIR = {(edge.before, edge.after): edge for edge in TRANSITIONS}
 _MAY: dict[Doer, frozenset[Doer]] = {
     "staff": frozenset({"staff", "crew"}),
     "crew": frozenset({"crew"}),
-    "disposal": frozenset({"staff", "disposal"}),
+    "disposal": frozenset({"disposal"}),
 }
-"""Who goes which edges. The sale closes a case in the yard, and one that was released meanwhile."""
+"""Who goes which edges."""
 
 
 def edge_between(before: str, after: str, doer: Doer = "staff") -> Edge:
