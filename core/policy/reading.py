@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from core.domain.money import check_currency
-from core.errors import Misconfigured
+from core.errors import Misconfigured, Rejected
 
 PACKS = Path(__file__).parent / "packs"
 _HEADER = {"name", "version", "in_force_from", "zone", "currency", "extends", "field", "words"}
@@ -94,7 +94,10 @@ def parse_pack(text: str, where: str, folder: Path = PACKS) -> Document:
         locale: {**(base.words[locale] if base else {}), **raw.get("words", {}).get(locale, {})}
         for locale in ("zh-CN", "en")
     }
-    currency = check_currency(str(raw.get("currency", base.currency if base else "")))
+    try:
+        currency = check_currency(str(raw.get("currency", base.currency if base else "")))
+    except Rejected as exc:
+        raise _bad(where, exc.message) from exc
     return Document(name, version, from_day, zone, currency, fields, sources, words)
 
 

@@ -1,13 +1,35 @@
-"""The connection of the tests of the books: autocommit, so that each action is a transaction of its own."""
+"""Connections of the tests of the books: autocommit, so that each action is a transaction of its own.
+
+books_url, conn   one database per file: every scene is new and whole, so they can stand side by side
+fresh_conn        a database of the test's own, for what counts everything or breaks the books
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
+from core.db.migrate import migrate
 from core.db.pool import Connection, connect
+from tests.fix_stack import TemplateDatabase, created_database, in_database
+
+
+@pytest.fixture(scope="module")
+def books_url(postgres_server: str, template_db: TemplateDatabase) -> Iterator[str]:
+    template = template_db.name if template_db.copyable else None
+    with created_database(postgres_server, "books", template) as name:
+        url = in_database(postgres_server, name)
+        if template is None:
+            migrate(url)
+        yield url
 
 
 @pytest.fixture
-def conn(database_url: str) -> Iterator[Connection]:
-    with connect(database_url, name="books", autocommit=True) as connection:
+def conn(books_url: str) -> Iterator[Connection]:
+    with connect(books_url, name="books", autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fresh_conn(database_url: str) -> Iterator[Connection]:
+    with connect(database_url, name="fresh-books", autocommit=True) as connection:
         yield connection

@@ -55,6 +55,10 @@ class Scene:
     people: list[tuple[Bidder, Registration]] = field(default_factory=list)
     code: str | None = None
 
+    def ref(self, text: str) -> str:
+        """A bank reference of this scene's own."""
+        return f"{self.vehicle_id}-{text}"
+
     def do(self, action: Callable[..., Answer], *args: Any, **named: Any) -> Answer:
         with self.conn.transaction():
             return action(self.conn, *args, **named)
@@ -127,7 +131,7 @@ class Scene:
         outcome = self.do(
             settlements.record_payment,
             self.settlement().settlement_id,
-            reference,
+            self.ref(reference),
             cny(amount_minor),
             database_now(self.conn) - timedelta(seconds=1),
             "user:anna",

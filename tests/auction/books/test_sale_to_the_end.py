@@ -4,8 +4,10 @@ from uuid import UUID
 
 import pytest
 
+from auction import aftermath
 from auction.approvals import actions as approvals
 from auction.approvals.store import Approval
+from auction.bidders import actions as bidders
 from auction.cases import store as cases
 from auction.ledger import book
 from auction.ledger.domain import Account, AccountKind, of_case, of_lot
@@ -27,7 +29,10 @@ PRICE = 7_000_000
 
 
 def events_of(scene: Scene, kind: str) -> list[dict]:
-    rows = scene.conn.execute("SELECT payload FROM domain_event WHERE kind = %s ORDER BY seq", (kind,))
+    rows = scene.conn.execute(
+        "SELECT payload FROM domain_event WHERE kind = %s AND payload ->> 'vehicle_id' = %s ORDER BY seq",
+        (kind, scene.vehicle_id),
+    )
     return [row[0] for row in rows]
 
 
@@ -45,14 +50,42 @@ def test_the_hammer_frees_the_losers_and_opens_a_settlement(conn):
     assert (settlement.price_minor, settlement.deposit_minor, settlement.due_minor) == (
         PRICE, DEPOSIT, PRICE - DEPOSIT,
     )  # fmt: skip
-    assert settlement.invoice_number == 1
     assert scene.free(0) == 10_000_000 - DEPOSIT
     assert scene.free(1) == 10_000_000
     assert cases.get_case(conn, scene.case_id).state == "sold"
     lot = scene.lot()
     assert (lot.timer_kind, lot.next_timer_at) == ("pay_by", settlement.pay_by)
     (told,) = events_of(scene, "lot.hammered")
-    assert (told["price_minor"], told["vehicle_id"]) == (PRICE, scene.vehicle_id)
+    assert (told["price_minor"], told["case_id"]) == (PRICE, str(scene.case_id))
+    assert_books_right(conn)
+
+
+def test_invoice_numbers_have_no_gaps_even_when_a_hammer_is_rolled_back(fresh_conn):
+    conn = fresh_conn
+    numbers = [sold(conn).settlement().invoice_number]
+
+    class PowerCut(Exception):
+        pass
+
+    scene = staged(conn)
+    scene.publish()
+    scene.come()
+    scene.bid(0, 6_000_000)
+
+    def hammer_and_fail() -> None:
+        with conn.transaction():
+            conn.execute(
+                "UPDATE lot SET state = 'hammered', hammered_at = now() WHERE lot_id = %s", (scene.lot_id,)
+            )
+            aftermath.hammered(conn, scene.lot())
+            raise PowerCut
+
+    with pytest.raises(PowerCut):
+        hammer_and_fail()
+    assert_books_right(conn)
+    scene.end()
+    numbers += [scene.settlement().invoice_number, sold(conn).settlement().invoice_number]
+    assert numbers == [1, 2, 3]
     assert_books_right(conn)
 
 
@@ -173,7 +206,7 @@ def test_a_buyer_who_does_not_pay_loses_deposit_and_case(conn):
     scene = sold(conn, price_minor=PRICE)
     scene.pay(50_000, "bank-1")
     assert scene.let_pay_by_pass().state == "defaulted"
-    buyer, registration = scene.people[0]
+    buyer, _ = scene.people[0]
     suspense = of_case(AccountKind.FORFEIT_SUSPENSE, scene.case_id, "CNY")
     assert book.free_minor(conn, suspense) == DEPOSIT
     owed = Account(AccountKind.REFUNDS_PAYABLE, f"bidder:{buyer.bidder_id}", "CNY")
@@ -186,8 +219,6 @@ def test_a_buyer_who_does_not_pay_loses_deposit_and_case(conn):
     # The vehicle is sold again, to somebody else; what the first lost goes the way of the proceeds.
     second = Scene(conn, scene.case_id, scene.vehicle_id)
     second.publish()
-    from auction.bidders import actions as bidders
-
     with pytest.raises(Forbidden, match="defaulted_buyer"):
         second.do(bidders.register, second.lot().lot_id, buyer, "cn-private-1")
     second.come()
