@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fix_stack",
     "tests.fix_api",
+    "tests.fix_auction",
     "tests.fix_browser",
     "tests.fix_ingest",
 ]

@@ -278,8 +278,8 @@ def actions_bid(
     )  # fmt: skip
 
 
-def compare(db: Connection, examples: int) -> None:
-    machine = type("Machine", (TwoEngines,), {"conn": db})
+def compare(sales_db: Connection, examples: int) -> None:
+    machine = type("Machine", (TwoEngines,), {"conn": sales_db})
     run(
         machine,
         settings=settings(
@@ -289,11 +289,11 @@ def compare(db: Connection, examples: int) -> None:
     )  # fmt: skip
 
 
-def test_the_database_and_the_pure_engine_tell_the_same_story(db: Connection) -> None:
-    compare(db, 300)
+def test_the_database_and_the_pure_engine_tell_the_same_story(sales_db: Connection) -> None:
+    compare(sales_db, 300)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_they_tell_the_same_story_ten_thousand_times(db: Connection) -> None:
-    compare(db, 10_000)
+def test_they_tell_the_same_story_ten_thousand_times(sales_db: Connection) -> None:
+    compare(sales_db, 10_000)
