@@ -16,7 +16,9 @@ def mapping(text, name="m"):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "cn_guazi_raw"])
-def test_every_shipped_mapping_is_found_by_its_bare_name_and_feeds_a_price(name):
+def test_every_shipped_mapping_is_found_by_its_bare_name_and_feeds_a_price(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_mapping(f"valuation/mappings/{name}.toml") == load_mapping(name)
     by_name, by_path = load_mapping(name), load_mapping(SHIPPED / f"{name}.toml")
     assert by_name == by_path
     assert by_name.theirs("price_minor")

@@ -73,23 +73,25 @@ def stored(conn):
     return conn.execute("SELECT count(*) FROM market_observation").fetchone()[0]
 
 
-def test_rows_are_kept_told_apart_or_put_aside_with_their_reason(db, mapping, write):
-    result = import_file(db, write(GOOD + BAD), mapping)
+def test_rows_are_kept_told_apart_or_put_aside_with_their_reason(market_db, mapping, write):
+    result = import_file(market_db, write(GOOD + BAD), mapping)
     assert (result.rows, result.kept, result.duplicate) == (8, 3, 1)
     assert result.quarantined == {
         "odometer_negative": 1, "price_missing": 1, "unreadable_number": 1, "year_out_of_range": 1,
     }  # fmt: skip
-    assert stored(db) == 3
-    aside = db.execute("SELECT row_number, reason, raw ->> 'id' FROM market_quarantine ORDER BY 1").fetchall()
+    assert stored(market_db) == 3
+    aside = market_db.execute(
+        "SELECT row_number, reason, raw ->> 'id' FROM market_quarantine ORDER BY 1"
+    ).fetchall()
     assert aside == [
         (5, "price_missing", "5"), (6, "odometer_negative", "6"),
         (7, "year_out_of_range", "7"), (8, "unreadable_number", "8"),
     ]  # fmt: skip
 
 
-def test_what_is_stored_comes_back_cell_for_cell(db, mapping, write):
-    import_file(db, write(GOOD), mapping)
-    table = load_observations(db, currency="EUR", channel="retail")
+def test_what_is_stored_comes_back_cell_for_cell(market_db, mapping, write):
+    import_file(market_db, write(GOOD), mapping)
+    table = load_observations(market_db, currency="EUR", channel="retail")
     assert table.drop_columns(["observation_id"]).schema == OBSERVATION_SCHEMA
     rows = {row["reference"]: row for row in table.to_pylist()}
     assert rows["3"]["title"] == 'a "quoted" note'
@@ -97,35 +99,41 @@ def test_what_is_stored_comes_back_cell_for_cell(db, mapping, write):
     assert rows["4"]["title"] is None
     assert (rows["1"]["make"], rows["1"]["price_minor"]) == ("volkswagen", 999_900)
     assert rows["1"]["observed_at"] == dt.date(2020, 5, 1)
-    assert load_observations(db, currency="EUR", channel="retail", until=dt.date(2020, 4, 30)).num_rows == 0
-    assert load_observations(db, currency="CNY", channel="retail").num_rows == 0
-    page = observations_after(db, make="volkswagen", limit=2)
+    assert (
+        load_observations(market_db, currency="EUR", channel="retail", until=dt.date(2020, 4, 30)).num_rows
+        == 0
+    )
+    assert load_observations(market_db, currency="CNY", channel="retail").num_rows == 0
+    page = observations_after(market_db, make="volkswagen", limit=2)
     assert [row["reference"] for row in page] == ["4", "3"]
-    after = observations_after(db, make="volkswagen", after=page[-1]["observation_id"])
+    after = observations_after(market_db, make="volkswagen", after=page[-1]["observation_id"])
     assert [row["reference"] for row in after] == ["1"]
 
 
-def test_a_file_imported_again_adds_nothing_and_says_so(db, mapping, write):
+def test_a_file_imported_again_adds_nothing_and_says_so(market_db, mapping, write):
     path = write(GOOD + BAD)
-    first, again = import_file(db, path, mapping), import_file(db, path, mapping)
+    first, again = import_file(market_db, path, mapping), import_file(market_db, path, mapping)
     assert (again.kept, again.duplicate, again.already_imported) == (0, 4, True)
     assert (again.import_id, again.quarantined) == (first.import_id, first.quarantined)
-    assert (stored(db), db.execute("SELECT count(*) FROM market_quarantine").fetchone()[0]) == (3, 4)
+    assert (stored(market_db), market_db.execute("SELECT count(*) FROM market_quarantine").fetchone()[0]) == (
+        3,
+        4,
+    )
 
 
-def test_a_longer_file_adds_only_what_is_new_to_the_store(db, mapping, write):
-    import_file(db, write(GOOD, "monday.csv"), mapping)
+def test_a_longer_file_adds_only_what_is_new_to_the_store(market_db, mapping, write):
+    import_file(market_db, write(GOOD, "monday.csv"), mapping)
     more = ("9", "skoda", "fabia", "2017", "30000", "8000", "2020-05-02", "")
-    result = import_file(db, write([*GOOD, more], "tuesday.csv"), mapping)
+    result = import_file(market_db, write([*GOOD, more], "tuesday.csv"), mapping)
     assert (result.kept, result.duplicate) == (1, 4)
-    assert stored(db) == 4
+    assert stored(market_db) == 4
 
 
-def test_the_same_offer_sixty_one_days_later_is_a_new_observation(db, mapping, write):
-    import_file(db, write(GOOD[:1], "may.csv"), mapping)
+def test_the_same_offer_sixty_one_days_later_is_a_new_observation(market_db, mapping, write):
+    import_file(market_db, write(GOOD[:1], "may.csv"), mapping)
     for day, kept in (("2020-06-30", 0), ("2020-07-01", 1)):
         later = (*GOOD[0][:6], day, GOOD[0][7])
-        assert import_file(db, write([later], f"{day}.csv"), mapping).kept == kept
+        assert import_file(market_db, write([later], f"{day}.csv"), mapping).kept == kept
 
 
 def test_two_imports_of_one_file_at_the_same_time_store_it_once(database_url, mapping, write):
@@ -178,60 +186,62 @@ def test_a_connection_killed_before_the_commit_leaves_nothing_behind(database_ur
         assert import_file(conn, path, mapping).kept == 3
 
 
-def test_a_file_for_which_the_mapping_is_wrong_stores_nothing(db, mapping, write):
+def test_a_file_for_which_the_mapping_is_wrong_stores_nothing(market_db, mapping, write):
     with pytest.raises(Misconfigured, match="price_minor"):
-        import_file(db, write([("1", "vw")], header=("id", "make")), mapping)
+        import_file(market_db, write([("1", "vw")], header=("id", "make")), mapping)
     with pytest.raises(Misconfigured, match="expected a file"):
-        import_file(db, Path("absent.csv"), mapping)
-    assert stored(db) == 0
+        import_file(market_db, Path("absent.csv"), mapping)
+    assert stored(market_db) == 0
 
 
-def test_a_file_cut_short_stores_nothing_of_its_first_part(db, mapping, tmp_path):
+def test_a_file_cut_short_stores_nothing_of_its_first_part(market_db, mapping, tmp_path):
     path = tmp_path / "cut.parquet"
     columns = list(zip(*GOOD, strict=True))
     pq.write_table(pa.table({name: list(cells) for name, cells in zip(HEADER, columns, strict=True)}), path)
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(Rejected, match=r"cut\.parquet"):
-        import_file(db, path, mapping)
-    assert stored(db) == 0
+        import_file(market_db, path, mapping)
+    assert stored(market_db) == 0
 
 
-def test_a_file_without_one_usable_row_keeps_its_reasons(db, mapping, write):
-    result = import_file(db, write(BAD), mapping)
+def test_a_file_without_one_usable_row_keeps_its_reasons(market_db, mapping, write):
+    result = import_file(market_db, write(BAD), mapping)
     assert not result.usable
     assert sum(result.quarantined.values()) == 4
-    assert db.execute("SELECT state FROM market_import").fetchone() == ("nothing_usable",)
+    assert market_db.execute("SELECT state FROM market_import").fetchone() == ("nothing_usable",)
 
 
 @pytest.mark.parametrize("change", ["UPDATE market_observation SET price_minor = 1", "DELETE FROM market_observation",
                                     "TRUNCATE market_observation", "DELETE FROM market_quarantine"])  # fmt: skip
-def test_observations_and_quarantine_can_only_grow(db, mapping, write, change):
-    import_file(db, write(GOOD), mapping)
-    db.execute("SET CONSTRAINTS ALL IMMEDIATE")
+def test_observations_and_quarantine_can_only_grow(market_db, mapping, write, change):
+    import_file(market_db, write(GOOD), mapping)
+    market_db.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with pytest.raises(psycopg.errors.RestrictViolation, match="only grows"):
-        db.execute(change)
+        market_db.execute(change)
 
 
-def test_an_outlier_is_put_aside_and_its_neighbours_stay(db, mapping, write):
+def test_an_outlier_is_put_aside_and_its_neighbours_stay(market_db, mapping, write):
     usual = [(f"u{at}", "vw", "golf", "2016", f"{40_000 + at}", f"{9_000 + at * 150}", "2020-05-01", "")
              for at in range(12)]  # fmt: skip
     result = import_file(
-        db, write([*usual, ("far", "vw", "golf", "2016", "40500", "990", "2020-05-01", "")]), mapping
+        market_db, write([*usual, ("far", "vw", "golf", "2016", "40500", "990", "2020-05-01", "")]), mapping
     )
     assert (result.kept, result.quarantined) == (12, {"outlier": 1})
-    assert db.execute("SELECT raw ->> 'reference' FROM market_quarantine").fetchone() == ("far",)
+    assert market_db.execute("SELECT raw ->> 'reference' FROM market_quarantine").fetchone() == ("far",)
 
 
-def test_the_guazi_feed_as_crawled_is_six_sevenths_duplicates(db):
+def test_the_guazi_feed_as_crawled_is_six_sevenths_duplicates(market_db):
     raw = shared_file("market", "cn_guazi_raw_feed.csv.gz")
-    result = import_file(db, raw, load_mapping("cn_guazi_raw"))
+    result = import_file(market_db, raw, load_mapping("cn_guazi_raw"))
     assert result.rows == 16_494
     assert result.kept + result.duplicate + sum(result.quarantined.values()) == result.rows
     assert 0.85 <= result.duplicate / result.rows <= 0.87
-    clean = import_file(db, shared_file("market", "cn_guazi_listings.parquet"), load_mapping("cn_guazi"))
+    clean = import_file(
+        market_db, shared_file("market", "cn_guazi_listings.parquet"), load_mapping("cn_guazi")
+    )
     assert clean.rows == 2_371
     assert clean.duplicate / clean.rows >= 0.99
-    cars = load_observations(db, currency="CNY", channel="retail")
+    cars = load_observations(market_db, currency="CNY", channel="retail")
     assert cars["make"].null_count == 0
     assert cars["new_price_minor"].null_count < 60
 
@@ -244,22 +254,24 @@ def test_the_guazi_feed_as_crawled_is_six_sevenths_duplicates(db):
         ("de_autoscout24_listings.parquet", "de_autoscout24", "EUR", "retail", 37_560),
     ],
 )
-def test_staged_files_are_kept_almost_whole_by_their_shipped_mapping(db, file, name, currency, channel, rows):
-    result = import_file(db, shared_file("market", file), load_mapping(name))
+def test_staged_files_are_kept_almost_whole_by_their_shipped_mapping(
+    market_db, file, name, currency, channel, rows
+):
+    result = import_file(market_db, shared_file("market", file), load_mapping(name))
     assert result.rows == rows
     assert result.kept + result.duplicate + sum(result.quarantined.values()) == rows
     assert result.kept / rows > 0.85
-    assert load_observations(db, currency=currency, channel=channel).num_rows == result.kept
+    assert load_observations(market_db, currency=currency, channel=channel).num_rows == result.kept
 
 
-def test_sales_told_by_both_american_files_are_read_once(db, tmp_path):
+def test_sales_told_by_both_american_files_are_read_once(market_db, tmp_path):
     detailed = shared_file("market", "us_auction_sales_detailed.parquet")
     whole = pq.read_table(shared_file("market", "us_auction_sales.parquet"))
     part = whole.filter(pa.compute.equal(whole["model"], "camry"))
     pq.write_table(part, tmp_path / "camry.parquet")
-    bare = import_file(db, tmp_path / "camry.parquet", load_mapping("us_auction"))
-    full = import_file(db, detailed, load_mapping("us_auction_detailed"))
-    read = load_observations(db, currency="USD", channel="auction")
+    bare = import_file(market_db, tmp_path / "camry.parquet", load_mapping("us_auction"))
+    full = import_file(market_db, detailed, load_mapping("us_auction_detailed"))
+    read = load_observations(market_db, currency="USD", channel="auction")
     camrys = [row for row in read.to_pylist() if row["model"] == "camry"]
     with_vin = sum(row["vin"] is not None for row in camrys)
     assert bare.kept > 5_000
@@ -290,7 +302,6 @@ def test_the_command_counts_on_the_last_line_and_its_exit_code_tells_what_went_w
     assert (told["kept"], told["duplicate"], told["quarantined"]["price_missing"]) == (3, 1, 1)
     assert "8 rows read" in done.stderr
     assert shell("import", "bad.csv", "--mapping", "m.toml").returncode == 1
-    for arguments in (("absent.csv", "--mapping", "m.toml"), ("market.csv", "--mapping", "absent.toml"),
-                      ("market.csv", "--mapping", "us_auction")):  # fmt: skip
-        wrong = shell("import", *arguments)
-        assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False), wrong.stderr
+    wrong = shell("import", "market.csv", "--mapping", "us_auction")
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False), wrong.stderr
+    assert "observed_at" in wrong.stderr

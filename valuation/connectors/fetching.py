@@ -99,15 +99,19 @@ class Fetcher:
             url = answer
         raise self._error("too_many_redirects", f"expected at most {MOST_REDIRECTS} redirects, was more")
 
+    def joined(self, base: str, link: str) -> str:
+        """Return the address that a link on the page ``base`` leads to."""
+        try:
+            return str(httpx.URL(base).join(link))
+        except (httpx.InvalidURL, ValueError) as exc:
+            raise self._error("foreign_address", f"expected a web address, was {link!r}") from exc
+
     def check_origin(self, url: str) -> None:
         """Refuse an address beyond the declared scheme, host and port.
 
         The token would go with the request, and an address of our own network could be asked from inside.
         """
-        try:
-            origin = _origin(httpx.URL(url))
-        except httpx.InvalidURL as exc:
-            raise self._error("foreign_address", f"expected a web address, was {url!r}") from exc
+        origin = _origin(httpx.URL(url))
         if origin != self._origin:
             raise self._error(
                 "foreign_address",
@@ -125,8 +129,8 @@ class Fetcher:
                 follow_redirects=False,
                 timeout=httpx.Timeout(self._source.limits.timeout_s),
             ) as answer:
-                if answer.is_redirect:
-                    return str(httpx.URL(url).join(answer.headers["Location"]))
+                if answer.has_redirect_location:  # 304 is no redirect, and httpx counts it as one
+                    return self.joined(url, answer.headers["Location"])
                 self._check_status(answer)
                 body = b"" if answer.status_code == httpx.codes.NOT_MODIFIED else self._body(answer, deadline)
                 return Page(

@@ -133,7 +133,7 @@ def _gather(first: Page, source: Source, fetcher: Fetcher) -> _Feed:
         link = link or page.link_next
         if link is None:
             return _Feed(first, pages, items, digest.digest())
-        url = str(httpx.URL(page.url).join(link))
+        url = fetcher.joined(page.url, link)
         if url in seen:
             raise _error(source, "endless_pages", f"expected new pages, was sent back to {link!r}")
         if pages >= limits.most_pages:
