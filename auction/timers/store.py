@@ -39,7 +39,7 @@ class Durability:
         return self.fsync == "on" and self.synchronous_commit != "off" and self.full_page_writes == "on"
 
 
-def limit_lock_waits(conn: Connection, wait_ms: int = 3_000) -> None:
+def limit_lock_waits(conn: Connection, wait_ms: int = 2_000) -> None:
     """Let one lot that somebody holds on to keep the others waiting for so long at most."""
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(wait_ms),))
 
@@ -97,10 +97,11 @@ def rearm_end(conn: Connection, lot_id: UUID) -> None:
 
 
 def postpone(conn: Connection, due: DueTimer, by_ms: int) -> None:
-    """Try a timer that failed again later, unless the lot has moved on."""
+    """Try a timer that failed again later, unless the lot has moved on or is held by somebody."""
     conn.execute(
         "UPDATE lot SET next_timer_at = clock_timestamp() + %s * interval '1 millisecond'"
-        " WHERE lot_id = %s AND epoch = %s AND timer_kind = %s",
+        " WHERE lot_id IN (SELECT lot_id FROM lot WHERE lot_id = %s AND epoch = %s AND timer_kind = %s"
+        " FOR NO KEY UPDATE SKIP LOCKED)",
         (by_ms, due.lot_id, due.epoch, due.kind),
     )
 
