@@ -15,6 +15,7 @@ from core.errors import Conflict, Forbidden, PledgewatchError, Rejected
 from core.policy.pack import load_pack
 
 if TYPE_CHECKING:
+    from auction.domain import Lot
     from core.db.pool import Connection
 
 __all__ = ["bar", "bidder_of", "exclude", "refresh_eligibility", "register", "verify"]
@@ -42,6 +43,7 @@ def verify(conn: Connection, bidder_id: int, reference: str, actor: str, *, pass
     Raises:
         Rejected: no reference.
         Forbidden: somebody verifies themselves.
+        Conflict: whoever leads a lot is refused (``leading_bidder``, see `bar`).
     """
     bidder = store.get_bidder(conn, bidder_id)
     if bidder.actor == actor:
@@ -50,6 +52,9 @@ def verify(conn: Connection, bidder_id: int, reference: str, actor: str, *, pass
         raise Rejected(
             "Verification: expected the reference of a record, was empty", code="reference_missing"
         )
+    if not passed:
+        for registration in store.live_registrations_of_bidder(conn, bidder_id):
+            _refuse_leader(lots.get_lot(conn, registration.lot_id, lock=True), registration.registration_id)
     store.set_kyc(conn, bidder_id, "verified" if passed else "refused", reference.strip(), actor)
     for registration in store.live_registrations_of_bidder(conn, bidder_id):
         refresh_eligibility(conn, registration.registration_id)
@@ -121,13 +126,17 @@ def bar(conn: Connection, registration_id: UUID, reason: str, actor: str) -> Reg
     registration = store.get_registration(conn, registration_id, lock=True)
     if registration.state == "barred":
         return registration
-    if lot.leader_id == registration_id:
-        raise Conflict(
-            "Expected a bidder who does not lead, leads: withdraw the lot and sell it anew",
-            code="leading_bidder",
-        )
+    _refuse_leader(lot, registration_id)
     store.set_state(conn, registration_id, "barred", reason=f"{reason.strip()} ({actor})")
     hold = deposits.hold_of(conn, registration_id)
     if hold is not None and hold.state == "pending":
         deposits.release(conn, hold, actor)
     return store.get_registration(conn, registration_id)
+
+
+def _refuse_leader(lot: Lot, registration_id: UUID) -> None:
+    if lot.leader_id == registration_id:
+        raise Conflict(
+            "Expected a bidder who does not lead, leads: withdraw the lot and sell it anew",
+            code="leading_bidder",
+        )

@@ -11,6 +11,7 @@ from auction.cases import store
 from auction.cases.domain import EDGES, LIVE, BasisKind, CaseState, DisposalCase, NewAppraisal
 from core.domain.money import check_currency
 from core.errors import Conflict, NotFound, Rejected
+from core.events.store import emit
 from core.policy.pack import load_pack
 
 if TYPE_CHECKING:
@@ -214,6 +215,12 @@ def redeem(
         )
     store.set_state(conn, case_id, CaseState.REDEEMED)
     store.stamp(conn, case_id, "closed_at")
+    emit(
+        conn,
+        "disposal.redeemed",
+        str(case_id),
+        {"vehicle_id": case.vehicle_id, "reason": reason.strip(), "actor": actor},
+    )
     return store.get_case(conn, case_id)
 
 

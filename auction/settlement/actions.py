@@ -84,7 +84,7 @@ def record_payment(
     book.post(
         conn,
         "settlement.payment",
-        f"payment:{reference}",
+        f"bank-in:{reference}",  # one transfer is booked once: as a payment or into a wallet
         [
             Posting(bank(amount.currency), minor),
             Posting(of_lot(AccountKind.BUYER_RECEIVABLE, lot.lot_id, amount.currency), -needed_minor),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from auction.cases import store as cases
 from auction.ledger import book
 from auction.ledger.domain import Account, AccountKind, Posting, of_case, of_lot
+from auction.settlement.store import database_now
 from auction.settlement.waterfall import Leg, Waterfall
 from collateral.domain import Payment
 from collateral.loans.book import record_payment
@@ -41,7 +42,7 @@ def book_division(
     if division.shortfall_minor:
         _book_shortfall(conn, settlement, case, loan, division, actor)
     lender_minor = division.gets_minor("interest", "principal")
-    if loan is not None and lender_minor and settlement.paid_at is not None:
+    if loan is not None and lender_minor:
         record_payment(
             conn,
             Payment(
@@ -49,7 +50,8 @@ def book_division(
                 loan_id=loan.loan_id,
                 amount_minor=lender_minor,
                 currency=currency,
-                paid_at=settlement.paid_at,
+                # The lender learns of it now: a snapshot made since the buyer paid does not hold it.
+                paid_at=database_now(conn),
                 source="disposal",
             ),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from auction.approvals.asking import ask
+from auction.approvals.store import list_approvals
 from auction.cases import store as cases
 from auction.cases.domain import LIVE
 from auction.deposits.wallets import check_amount
@@ -18,7 +19,9 @@ from core.errors import Conflict, Rejected
 from core.policy.pack import load_pack
 
 if TYPE_CHECKING:
+    from auction.cases.domain import DisposalCase
     from core.db.pool import Connection
+    from core.policy.pack import Pack
 
 
 def add_cost(conn: Connection, case_id: UUID, kind: str, amount: Money, receipt: str, actor: str) -> Cost:
@@ -60,21 +63,11 @@ def add_cost(conn: Connection, case_id: UUID, kind: str, amount: Money, receipt:
                 f"Receipt {receipt}: expected {known.amount_minor} as before, was {minor}",
                 code="receipt_differs",
             )
+        if known.state == "waiting" and not _is_asked(conn, known):
+            _ask(conn, case, pack, known, sum_minor, actor)  # nobody answered in time
         return known
     if above:
-        ask(
-            conn,
-            "cost",
-            str(written.cost_id),
-            "accept",
-            {
-                "case_id": str(case_id), "kind": kind, "amount_minor": minor, "currency": currency,
-                "cap_minor": pack.cost_caps[kind], "sum_minor": sum_minor + minor, "receipt": receipt.strip(),
-            },
-            case.org_id,
-            actor,
-            lifetime=pack.approval_expiry,
-        )  # fmt: skip
+        _ask(conn, case, pack, written, sum_minor + minor, actor)
     return written
 
 
@@ -92,3 +85,16 @@ def settle_waiting(conn: Connection, cost_id: UUID, *, accepted: bool) -> None:
     if case.state not in LIVE:
         raise Conflict(f"Expected a live disposal case, was {case.state}", code="case_closed")
     store.set_cost_state(conn, cost_id, "accepted" if accepted else "refused")
+
+
+def _is_asked(conn: Connection, line: Cost) -> bool:
+    return bool(list_approvals(conn, waiting=True, subject="cost", subject_id=str(line.cost_id)))
+
+
+def _ask(conn: Connection, case: DisposalCase, pack: Pack, line: Cost, sum_minor: int, actor: str) -> None:
+    facts = {
+        "case_id": str(case.case_id), "kind": line.kind, "amount_minor": line.amount_minor,
+        "currency": line.currency, "cap_minor": pack.cost_caps[line.kind], "sum_minor": sum_minor,
+        "receipt": line.receipt,
+    }  # fmt: skip
+    ask(conn, "cost", str(line.cost_id), "accept", facts, case.org_id, actor, lifetime=pack.approval_expiry)

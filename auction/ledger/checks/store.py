@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from auction.ledger.domain import NEVER_OVERDRAWN
+
 if TYPE_CHECKING:
     from core.db.pool import Connection
 
+_NEVER_OVERDRAWN = ", ".join(f"'{kind}'" for kind in sorted(NEVER_OVERDRAWN))
 _ACCOUNTS = (
     "SELECT a.account_id, a.kind, a.owner, a.currency, coalesce(sum(p.amount_minor), 0) AS amount_minor"
     " FROM ledger_account a LEFT JOIN ledger_posting p USING (account_id)"
@@ -21,9 +24,7 @@ INVARIANTS: dict[str, str] = {
         " HAVING count(p.posting_id) = 0 OR sum(p.amount_minor) <> 0"
     ),
     "money_overdrawn": (
-        f"SELECT account_id FROM ({_ACCOUNTS}) b WHERE amount_minor > 0 AND kind IN ('bidder_wallet',"
-        " 'lot_deposit_held', 'buyer_receivable', 'lot_proceeds', 'forfeit_suspense', 'pledgor_surplus',"
-        " 'refunds_payable')"
+        f"SELECT account_id FROM ({_ACCOUNTS}) b WHERE amount_minor > 0 AND kind IN ({_NEVER_OVERDRAWN})"
     ),
     # What is held for a lot is exactly its pending holds, in both directions.
     "held_is_not_pending": (
@@ -53,7 +54,7 @@ INVARIANTS: dict[str, str] = {
     ),
     "payments_are_not_booked": (
         "SELECT p.payment_id FROM settlement_payment p LEFT JOIN ledger_entry e"
-        " ON e.reference = 'payment:' || p.reference WHERE e.entry_id IS NULL"
+        " ON e.reference = 'bank-in:' || p.reference WHERE e.entry_id IS NULL"
     ),
     "invoice_numbers_have_gaps": (
         "SELECT 1 FROM (SELECT count(*) AS n, max(invoice_number) AS last FROM settlement) s"

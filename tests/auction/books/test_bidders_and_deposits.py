@@ -196,6 +196,8 @@ def test_a_barred_bidder_gets_the_deposit_back_but_a_leader_is_not_barred(scene)
     with pytest.raises(Conflict) as refused:
         scene.do(bidders.bar, scene.people[leader][1].registration_id, "shill", "user:anna")
     assert refused.value.code == "leading_bidder"
+    with pytest.raises(Conflict, match="leads"):
+        scene.do(bidders.verify, scene.people[leader][0].bidder_id, "forged", "user:anna", passed=False)
     with pytest.raises(Rejected):
         scene.do(bidders.bar, scene.people[loser][1].registration_id, " ", "user:anna")
     barred = scene.do(bidders.bar, scene.people[loser][1].registration_id, "shill", "user:anna")
@@ -283,3 +285,16 @@ def test_a_payment_needs_the_right_currency_and_a_time_that_has_been(conn):
             )
         assert refused.value.code == code
     assert scene.settlement().state == "awaiting_payment"
+
+
+def test_one_bank_transfer_is_a_payment_or_a_credit_and_never_both(conn):
+    scene = sold(conn)
+    scene.pay(1_000, "transfer")
+    bidder_id = scene.people[0][0].bidder_id
+    with pytest.raises(Conflict) as refused:
+        scene.do(deposits.credit_wallet, bidder_id, cny(1_000), scene.ref("transfer"), "user:anna")
+    assert refused.value.code == "reference_differs"
+    scene.do(deposits.credit_wallet, bidder_id, cny(1_000), scene.ref("other"), "user:anna")
+    with pytest.raises(Conflict):
+        scene.pay(1_000, "other")
+    assert_books_right(conn)

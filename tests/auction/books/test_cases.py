@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -9,7 +10,8 @@ import pytest
 
 from alerts.cases.store import insert_case
 from auction.approvals import actions as approvals
-from auction.approvals.asking import ask
+from auction.approvals import store as asked_before
+from auction.approvals.actions import ask
 from auction.cases import actions as cases
 from auction.cases import store
 from auction.cases.domain import EDGES, CaseState, NewAppraisal
@@ -31,7 +33,7 @@ class Stack:
     """What the wiring asks a stack for."""
 
     def __init__(self, database_url: str) -> None:
-        self.settings = Settings(database_url=database_url, policy_pack="demo", _env_file=None)  # type: ignore[call-arg]
+        self.settings = Settings(database_url=database_url, policy_pack="demo", _env_file=None)
         self.database_url = database_url
 
 
@@ -119,7 +121,7 @@ def test_appraisals_are_checked_kept_and_the_newest_counts(conn):
         ({"valued_on": day + timedelta(days=1)}, "appraisal_in_future"),
         ({"valued_on": day - timedelta(days=91)}, "appraisal_stale"),
     ):
-        facts = {
+        facts: dict[str, Any] = {
             "value_minor": 8_000_000,
             "currency": "CNY",
             "method": "manual",
@@ -241,7 +243,7 @@ def test_costs_above_the_cap_wait_for_a_second_person(conn):
     second = scene.do(settlements.add_cost, scene.case_id, "towing", cny(11), "T-2", "user:anna")
     third = scene.do(settlements.add_cost, scene.case_id, "towing", cny(12), "T-3", "user:anna")
     assert (second.state, third.state) == ("waiting", "waiting")
-    asked = {a.subject_id: a for a in approvals.store.list_approvals(conn, subject="cost", waiting=True)}
+    asked = {a.subject_id: a for a in asked_before.list_approvals(conn, subject="cost", waiting=True)}
     with pytest.raises(Forbidden) as refused:
         scene.do(approvals.decide, asked[str(second.cost_id)].approval_id, True, "", "user:anna")
     assert refused.value.code == "same_person"
@@ -256,6 +258,23 @@ def test_costs_above_the_cap_wait_for_a_second_person(conn):
     for kind, amount, receipt in (("tips", cny(5), "x"), ("towing", cny(0), "x"), ("towing", cny(5), " ")):
         with pytest.raises(Rejected):
             scene.do(settlements.add_cost, scene.case_id, kind, amount, receipt, "user:anna")
+
+
+def test_a_cost_that_nobody_decided_in_time_is_asked_about_again(conn):
+    scene = staged(conn)
+    line = ("other", cny(60_000), "R-1", "user:anna")
+    waiting = scene.do(settlements.add_cost, scene.case_id, *line)
+    key = {"subject": "cost", "subject_id": str(waiting.cost_id), "waiting": True}
+    (first,) = asked_before.list_approvals(conn, **key)
+    assert (first.facts["cap_minor"], first.facts["sum_minor"]) == (50_000, 60_000)
+    scene.do(settlements.add_cost, scene.case_id, *line)
+    assert asked_before.list_approvals(conn, **key) == [first]
+    conn.execute(
+        "UPDATE approval SET expires_at = now() - interval '1 s' WHERE approval_id = %s", (first.approval_id,)
+    )
+    scene.do(settlements.add_cost, scene.case_id, *line)
+    (second,) = asked_before.list_approvals(conn, **key)
+    assert second.approval_id != first.approval_id
 
 
 def test_claims_are_recorded_with_their_reference_and_rank(conn):
@@ -292,7 +311,7 @@ def test_every_action_with_four_eyes_refuses_the_same_person(conn):
             scene.do(approvals.decide, asked.approval_id, True, "", "user:anna")
         assert refused.value.code == "same_person"
         with pytest.raises(psycopg.errors.CheckViolation), conn.transaction():
-            approvals.store.decide(conn, asked.approval_id, "approved", "user:anna", "")
+            asked_before.decide(conn, asked.approval_id, "approved", "user:anna", "")
         with pytest.raises(Conflict) as twice:
             scene.do(ask, "lot", lot_id, action, {}, "head", "user:bert")
         assert twice.value.code == "approval_waiting"
@@ -311,16 +330,15 @@ def test_an_approval_that_can_no_longer_take_effect_stays_undecided(conn):
     with pytest.raises(Conflict) as refused:
         scene.do(approvals.decide, asked.approval_id, True, "", "user:bert")
     assert refused.value.code == "bad_edge"
-    assert approvals.store.get(conn, asked.approval_id).decision is None
+    assert asked_before.get(conn, asked.approval_id).decision is None
     with pytest.raises(Rejected, match="reason"):
         scene.do(approvals.decide, asked.approval_id, False, " ", "user:anna")
     assert (
         scene.do(approvals.decide, asked.approval_id, False, "mine, taken back", "user:anna").decision
         == "refused"
     )
-    strange = scene.do(ask, "lot", str(lot_id), "paint", {}, "head", "user:anna")
     with pytest.raises(Rejected, match="lot paint"):
-        scene.do(approvals.decide, strange.approval_id, True, "", "user:bert")
+        scene.do(approvals.ask, "lot", str(lot_id), "paint", {}, "head", "user:anna")
 
 
 def test_a_question_that_nobody_answered_in_time_is_asked_anew(conn):
@@ -333,7 +351,7 @@ def test_a_question_that_nobody_answered_in_time_is_asked_anew(conn):
     assert expired.value.code == "expired"
     fresh = scene.do(ask, "lot", lot_id, "withdraw", {}, "head", "user:anna")
     assert fresh.approval_id != old.approval_id
-    assert approvals.store.get(conn, old.approval_id).decided_by == "system:expiry"
-    assert [a.approval_id for a in approvals.store.list_approvals(conn, waiting=True, subject_id=lot_id)] == [
+    assert asked_before.get(conn, old.approval_id).decided_by == "system:expiry"
+    assert [a.approval_id for a in asked_before.list_approvals(conn, waiting=True, subject_id=lot_id)] == [
         fresh.approval_id
     ]
