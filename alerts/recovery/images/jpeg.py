@@ -12,6 +12,8 @@ from alerts.recovery.images.exif import Exif, orientation_segment, read_exif
 from alerts.recovery.images.picture import Picture, no_image, truncated
 
 SOI, EOI, SOS, APP0, APP1, APP2, APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
+FIRST_MARKER = 0xC0
+"""T.81, table B.1: below it nothing is assigned to pictures."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 DECODING = FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, SOS}
 """Frames, Huffman and arithmetic tables, quantisation, restart interval, scans."""
@@ -34,7 +36,7 @@ def clean_jpeg(data: bytes) -> Picture:
         marker, at = _marker(data, at)
         if marker == EOI:
             break
-        if marker in RESTARTS or marker in {0x01, SOI}:
+        if marker < FIRST_MARKER or marker in RESTARTS or marker == SOI:
             raise no_image("a JPEG segment", f"marker {marker:#04x}")
         payload, end = _segment(data, at)
         if marker == APP1 and payload.startswith(b"Exif\0\0"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from alerts import store as alerts
@@ -56,13 +57,13 @@ class Story:
     def locate(self) -> None:
         moves.locate(self.conn, self.case_id, "user:li")
 
-    def dispatch(self, **visit: object) -> CaseFile:
+    def dispatch(self, **visit: Any) -> CaseFile:
         return moves.dispatch(
             self.conn,
             self.case_id,
             "user:li",
             moves.Visit("张队", **visit),
-            HOURS,  # type: ignore[arg-type]
+            HOURS,
         )
 
     def fail(self, failure: str = "not_found", note: str = "") -> CaseFile:

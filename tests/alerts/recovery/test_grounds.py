@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_a_lease_recovery_is_for_leases_alone(db: Connection):
 
 def test_a_paper_that_cannot_be_is_refused(db: Connection):
     one = story(db)
-    good = {"kind": "court_order", "reference": "x", "dated": date(2026, 11, 2)}
+    good: dict[str, Any] = {"kind": "court_order", "reference": "x", "dated": date(2026, 11, 2)}
     for change, code in (
         ({"kind": "verbal"}, "bad_ground"), ({"reference": "  "}, "reference_missing"),
         ({"dated": (wall_now() + timedelta(days=3)).date()}, "ground_ahead"),

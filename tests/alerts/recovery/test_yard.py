@@ -72,7 +72,7 @@ def test_an_intake_with_figures_that_cannot_be_is_refused(db: Connection):
         ({"keys_count": -1}, "bad_keys"), ({"received_by": " "}, "names_missing"),
     ):  # fmt: skip
         with refused(Rejected, code), db.transaction():
-            intake.record_intake(db, one.case_id, "user:li", replace(ARRIVED, **change))  # type: ignore[arg-type]
+            intake.record_intake(db, one.case_id, "user:li", replace(ARRIVED, **change))
     with refused(NotFound, "yard_not_found"), db.transaction():
         intake.record_intake(db, one.case_id, "user:li", replace(ARRIVED, yard_id="nowhere"))
     for item, quantity, code in (
