@@ -215,7 +215,6 @@ def test_a_file_without_one_usable_row_keeps_its_reasons(market_db, mapping, wri
                                     "TRUNCATE market_observation", "DELETE FROM market_quarantine"])  # fmt: skip
 def test_observations_and_quarantine_can_only_grow(market_db, mapping, write, change):
     import_file(market_db, write(GOOD), mapping)
-    market_db.execute("SET CONSTRAINTS ALL IMMEDIATE")
     with pytest.raises(psycopg.errors.RestrictViolation, match="only grows"):
         market_db.execute(change)
 

@@ -28,7 +28,7 @@ CREATE TRIGGER market_import_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON market
 
 CREATE TABLE market_observation (
     observation_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    import_id           bigint NOT NULL REFERENCES market_import DEFERRABLE INITIALLY DEFERRED,
+    import_id           bigint NOT NULL REFERENCES market_import,
     row_number          bigint NOT NULL,
     raw_hash            bigint NOT NULL,
     identity            bigint NOT NULL,
@@ -72,7 +72,7 @@ CREATE TRIGGER market_observation_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON m
     FOR EACH STATEMENT EXECUTE FUNCTION market_refuse_change();
 
 CREATE TABLE market_quarantine (
-    import_id       bigint NOT NULL REFERENCES market_import DEFERRABLE INITIALLY DEFERRED,
+    import_id       bigint NOT NULL REFERENCES market_import,
     row_number      bigint NOT NULL,
     reason          text NOT NULL,
     raw             json NOT NULL,
