@@ -112,7 +112,10 @@ def _ours(request: Request, exc: Exception) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="pledgewatch"'
     if "retry_after_s" in exc.facts:
         headers["Retry-After"] = str(exc.facts["retry_after_s"])
-    if exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        # Expected now and then; a traceback would carry what the caller sent, a maximum for instance.
+        _log.warning("request_unavailable", path=request.url.path, code=exc.code)
+    elif exc.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", path=request.url.path, code=exc.code, exc_info=exc)
     status = BY_CODE.get(exc.code, exc.status)
     return answer(request, status, exc.code, exc.message, facts=exc.facts, headers=headers)

@@ -176,13 +176,13 @@ def _decide(call: Call, services: Services, lot_id: UUID, body: BidIn, path: str
     lot = visible_lot(call.conn, None, lot_id)
     if body.max is not None and body.max.currency != lot.currency:
         return _problem(
-            422, "currency_mismatch", f"Expected {lot.currency}, was {body.max.currency}", path, _now_of(lot)
+            422, "currency_mismatch", f"Expected {lot.currency}, was {body.max.currency}", path, _known(lot, services)
         )
     bidder = bidders.bidder_of_actor(call.conn, call.asker.actor)
     if bidder is None:
         return _problem(
             403, Rejection.NOT_ELIGIBLE.value, "Expected a registration for this lot, there is none", path,
-            _now_of(lot),
+            _known(lot, services),
         )  # fmt: skip
     answer = place.place_bid(
         call.conn, lot_id=lot_id, bidder_id=bidder.bidder_id, max_minor=body.amount_minor, mode=body.mode,
@@ -210,13 +210,17 @@ def _problem(status: int, code: str, detail: str, path: str, facts: dict[str, An
     body = BidProblem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, instance=path,
         facts=facts, lot_seq=facts.get("lot_seq"), min_next_minor=facts.get("min_next_minor"),
-        server_time=facts.get("server_time"), arrived_at=facts.get("arrived_at"),
+        server_time=facts.get("decided_at"), arrived_at=facts.get("arrived_at"),
     )  # fmt: skip
     return Answered(status, body.model_dump_json())
 
 
-def _now_of(lot: Lot) -> dict[str, Any]:
-    return {"lot_seq": lot.seq, "min_next_minor": lot.min_next_minor}
+def _known(lot: Lot, services: Services) -> dict[str, Any]:
+    return {
+        "lot_seq": lot.seq,
+        "min_next_minor": lot.min_next_minor,
+        "decided_at": services.database_time().isoformat(),
+    }
 
 
 def _busy() -> Unavailable:

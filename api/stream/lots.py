@@ -192,11 +192,14 @@ class LotStreams:
             made = chunk(event)
             self._seen[lot_id] = event.seq
             for watcher in list(watchers):
-                try:
-                    watcher.queue.put_nowait(made)
-                except asyncio.QueueFull:
-                    _log.warning("lot_watcher_dropped", lot_id=str(lot_id))
-                    self._end(watcher)
+                self._hand(watcher, made)
+
+    def _hand(self, watcher: Watcher, made: Chunk) -> None:
+        try:
+            watcher.queue.put_nowait(made)
+        except asyncio.QueueFull:
+            _log.warning("lot_watcher_dropped", lot_id=str(watcher.lot_id))
+            self._end(watcher)
 
     def _end(self, watcher: Watcher) -> None:
         watcher.dropped = True

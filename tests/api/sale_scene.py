@@ -125,10 +125,15 @@ class Sale:
             person.registration = made(client.post(f"{API}/lots/{self.lot_id}/registrations", json=body))
             person.bidder_id = person.registration["bidder_id"]
             self.people.append(person)
-            checked = self.staff.post(f"{API}/bidders/{person.bidder_id}/verification", json={"reference": "K-1"})
+            checked = self.staff.post(
+                f"{API}/bidders/{person.bidder_id}/verification", json={"reference": "K-1"}
+            )
             assert checked.status_code == 200, checked.text
             if credit_minor:
-                credit = {"amount": {"amount_minor": credit_minor, "currency": "CNY"}, "reference": f"in-{token}"}
+                credit = {
+                    "amount": {"amount_minor": credit_minor, "currency": "CNY"},
+                    "reference": f"in-{token}",
+                }
                 made(self.staff.post(f"{API}/bidders/{person.bidder_id}/wallet-credits", json=credit))
                 held = made(client.post(f"{API}/registrations/{person.registration['id']}/deposit-holds"))
                 assert held["registration_state"] == "eligible"
@@ -182,7 +187,9 @@ class Sale:
         settlement = self.settlement()
         for step in settlement["title_steps"]:
             body = {"state": "done", "evidence": f"E-{step['position']}"}
-            answer = self.staff.post(f"{API}/settlements/{settlement['id']}/title-steps/{step['step']}", json=body)
+            answer = self.staff.post(
+                f"{API}/settlements/{settlement['id']}/title-steps/{step['step']}", json=body
+            )
             assert answer.status_code == 200, answer.text
 
 

@@ -73,7 +73,11 @@ def test_another_branch_finds_neither_case_nor_draft_nor_settlement(sale: Sale):
     sale.prepare()
     sale.draft()
     west, east = sale.served.as_("west-desk"), sale.served.as_("east-desk")
-    for path in (f"/disposal-cases/{sale.case_id}", f"/lots/{sale.lot_id}", f"/lots/{sale.lot_id}/registrations"):
+    for path in (
+        f"/disposal-cases/{sale.case_id}",
+        f"/lots/{sale.lot_id}",
+        f"/lots/{sale.lot_id}/registrations",
+    ):
         assert west.get(API + path).status_code == 404, path
         assert east.get(API + path).status_code == 200, path
     assert west.get(f"{API}/lots").json()["items"] == []
@@ -91,7 +95,11 @@ def test_a_case_says_what_is_missing_before_a_sale(sale: Sale):
     rounds = f"{API}/disposal-cases/{sale.case_id}/rounds"
     refused(sale.staff.post(rounds, json=sale.terms()), 409, "appraisal_missing")
     path = f"{API}/disposal-cases/{sale.case_id}/appraisal"
-    stale = {"value": {"amount_minor": 8_000_000, "currency": "CNY"}, "appraiser": "x", "valued_on": "2020-01-01"}
+    stale = {
+        "value": {"amount_minor": 8_000_000, "currency": "CNY"},
+        "appraiser": "x",
+        "valued_on": "2020-01-01",
+    }
     refused(sale.staff.put(path, json=stale), 422, "appraisal_stale")
     sale.prepare()
     refused(sale.staff.post(rounds, json=sale.terms(start_minor=10_000)), 422, "start_below_floor")
@@ -120,5 +128,7 @@ def test_money_is_whole_minor_units_wherever_somebody_sends_it(sale: Sale):
             (sale.staff, "POST", f"{case}/rounds", sale.terms(start_minor=bad)),
             (sale.staff, "PATCH", f"{API}/lots/{sale.lot_id}", {"start_minor": bad or 1.0}),
         ):  # fmt: skip
-            answer = client.request(method, path, json=body, headers={"Idempotency-Key": "k", "If-Match": "*"})
+            answer = client.request(
+                method, path, json=body, headers={"Idempotency-Key": "k", "If-Match": "*"}
+            )
             refused(answer, 422, "invalid_request")
