@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from core.db.pool import Connection
 
 __all__ = [
-    "add_cost", "ask_extension", "close", "new_release_code", "open_minor", "record_junior_claim",
-    "record_lender_claim", "record_payment", "waterfall",
+    "add_cost", "ask_extension", "close", "new_release_code", "open_minor", "pay_surplus",
+    "record_junior_claim", "record_lender_claim", "record_payment", "waterfall",
 ]  # fmt: skip
 
 
@@ -163,6 +163,19 @@ def close(conn: Connection, settlement_id: UUID, actor: str) -> Settlement:
         },
     )
     return store.get_settlement(conn, settlement_id)
+
+
+def pay_surplus(conn: Connection, settlement_id: UUID, amount: Money, reference: str, actor: str) -> int:
+    """Book that the bank paid surplus to the pledgor; see `closing.pay_surplus`.
+
+    Raises:
+        Conflict: the settlement is not closed, or so much is not owed.
+    """
+    settlement = store.get_settlement(conn, settlement_id)
+    if settlement.state != SettlementState.CLOSED:
+        raise Conflict(f"Expected a closed settlement, was {settlement.state}", code="not_closed")
+    case = case_store.get_case(conn, settlement.case_id)
+    return closing.pay_surplus(conn, settlement, case, amount, reference, actor)
 
 
 def _locked(conn: Connection, settlement_id: UUID) -> tuple[Settlement, Lot]:

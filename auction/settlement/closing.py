@@ -7,17 +7,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from auction.cases import store as cases
+from auction.deposits.wallets import check_amount, check_reference
 from auction.ledger import book
-from auction.ledger.domain import Account, AccountKind, Posting, of_case, of_lot
+from auction.ledger.domain import Account, AccountKind, Posting, bank, of_case, of_lot
 from auction.settlement.store import database_now
 from auction.settlement.waterfall import Leg, Waterfall
 from collateral.domain import Payment
 from collateral.loans.book import record_payment
+from core.errors import Rejected
 
 if TYPE_CHECKING:
     from auction.cases.domain import DisposalCase, LoanFacts
     from auction.settlement.domain import Settlement
     from core.db.pool import Connection
+    from core.domain.money import Money
 
 
 def book_division(
@@ -92,10 +95,43 @@ def _account_of(leg: Leg, case: DisposalCase, loan: LoanFacts | None, currency: 
     if leg.kind == "junior":
         return of_case(AccountKind.JUNIOR_CLAIMS, case.case_id, currency)
     if leg.kind == "surplus":
-        pledgor = f"party:{loan.pledgor_id}" if loan and loan.pledgor_id else f"case:{case.case_id}"
-        return Account(AccountKind.PLEDGOR_SURPLUS, pledgor, currency)
+        return _surplus_account(case, loan, currency)
     kind = AccountKind.LOAN_INTEREST if leg.kind == "interest" else AccountKind.LOAN_PRINCIPAL
     return Account(kind, f"loan:{loan.loan_id}" if loan else f"case:{case.case_id}", currency)
+
+
+def _surplus_account(case: DisposalCase, loan: LoanFacts | None, currency: str) -> Account:
+    pledgor = f"party:{loan.pledgor_id}" if loan and loan.pledgor_id else f"case:{case.case_id}"
+    return Account(AccountKind.PLEDGOR_SURPLUS, pledgor, currency)
+
+
+def pay_surplus(
+    conn: Connection, settlement: Settlement, case: DisposalCase, amount: Money, reference: str, actor: str
+) -> int:
+    """Book that the bank paid the pledgor out of the surplus, once per bank reference; returns the entry.
+
+    Raises:
+        Conflict: so much is not owed (``insufficient_funds``).
+        Rejected: another currency, an amount that is not positive, or no reference.
+    """
+    if amount.currency != settlement.currency:
+        raise Rejected(
+            f"Surplus: expected {settlement.currency}, was {amount.currency}", code="currency_mismatch"
+        )
+    loan = cases.loan_facts(conn, case.loan_id) if case.loan_id else None
+    minor = check_amount(amount).amount_minor
+    return book.post(
+        conn,
+        "surplus.paid",
+        f"bank-out:{check_reference(reference)}",
+        [
+            Posting(_surplus_account(case, loan, amount.currency), minor),
+            Posting(bank(amount.currency), -minor),
+        ],
+        case_id=case.case_id,
+        lot_id=settlement.lot_id,
+        actor=actor,
+    )
 
 
 def as_json(division: Waterfall) -> dict[str, Any]:

@@ -264,7 +264,7 @@ def test_a_cost_that_nobody_decided_in_time_is_asked_about_again(conn):
     scene = staged(conn)
     line = ("other", cny(60_000), "R-1", "user:anna")
     waiting = scene.do(settlements.add_cost, scene.case_id, *line)
-    key = {"subject": "cost", "subject_id": str(waiting.cost_id), "waiting": True}
+    key: dict[str, Any] = {"subject": "cost", "subject_id": str(waiting.cost_id), "waiting": True}
     (first,) = asked_before.list_approvals(conn, **key)
     assert (first.facts["cap_minor"], first.facts["sum_minor"]) == (50_000, 60_000)
     scene.do(settlements.add_cost, scene.case_id, *line)

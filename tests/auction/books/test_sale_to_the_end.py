@@ -183,6 +183,11 @@ def test_the_whole_way_ends_with_empty_accounts_and_a_lower_loan(conn):
     assert reached == sorted(reached)
     (told,) = events_of(scene, "disposal.closed")
     assert told == {"recovery_case_id": None, "vehicle_id": scene.vehicle_id}
+    surplus = PRICE - PRINCIPAL - 100_000
+    with pytest.raises(Conflict, match="expected at least"):
+        scene.do(settlements.pay_surplus, settlement_id, cny(surplus + 1), scene.ref("out"), "user:anna")
+    scene.do(settlements.pay_surplus, settlement_id, cny(surplus), scene.ref("out"), "user:anna")
+    assert book.free_minor(conn, pledgor) == 0
     assert scene.do(settlements.close, settlement_id, "user:anna").state == "closed"
     assert len(events_of(scene, "disposal.closed")) == 1
     assert_books_right(conn)
