@@ -7,17 +7,16 @@ of process trees, divided by the reports sent; the publisher and the broker are 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from core.clock import monotonic, to_ms, wall_now
+from core.clock import to_ms, wall_now
 from core.db.pool import connect
 from ingest.checking.check import CheckReport, check, read_log
 from pledgewatch.bench import store
+from pledgewatch.bench.flushing import flush_ms
 from pledgewatch.bench.result import BenchResult, describe_machine, quantile, versions
 from pledgewatch.bench.rig import BROKER, CONSUMER, DATABASE, IngestRig, Run, expect, vehicle_of
 from pledgewatch.bench.workload import (
@@ -43,7 +42,6 @@ WARM_ROUNDS = 2
 """What is paid once (index, caches, a state for each vehicle) is not a cost of the next message."""
 PACED_SHARE = 0.5
 BOOT, PACED_BOOT = 1, 2
-FLUSHES = 50
 STORING_PEERS = ("insert_per_message", "executemany")
 RECEIVING_PEERS = ("paho_loop", "paho_loop_311")
 
@@ -125,7 +123,7 @@ class _Bench:
             "messages_per_batch": per_batch,
             "cpu_us_receive_ack": peers["receive_ack"].cpu_us[CONSUMER],
             "findings": float(store.count_findings(rig.conn)),
-            "flush_ms": _flush_ms(rig.folder / "flush-probe"),
+            "flush_ms": flush_ms(rig.folder / "flush-probe"),
         }
         return BenchResult(
             bench="ingest",
@@ -238,18 +236,3 @@ def _ratios(ours: Run, peers: dict[str, Run]) -> dict[str, float]:
     ratios = {name: peers[name].stored_us / ours.stored_us for name in STORING_PEERS}
     receive = peers["receive_ack"].cpu_us[CONSUMER]
     return ratios | {name: peers[name].cpu_us[CONSUMER] / receive for name in RECEIVING_PEERS}
-
-
-def _flush_ms(path: Path) -> float:
-    """Return the median time of an 8 KiB write with fsync: what a commit costs at least on this disk."""
-    times = []
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        for number in range(FLUSHES):
-            os.pwrite(descriptor, bytes([number]) * 8192, number * 8192)
-            began_s = monotonic()
-            os.fsync(descriptor)
-            times.append(monotonic() - began_s)
-    finally:
-        os.close(descriptor)
-    return quantile(times, 0.5) * 1e3

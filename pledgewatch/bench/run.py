@@ -33,6 +33,10 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
                 from pledgewatch.bench.api import bench_api
 
                 return bench_api(server.dsn, Path(folder), tell, long=long)
+            if name == "auction":
+                from pledgewatch.bench.auction import bench_auction
+
+                return bench_auction(server.dsn, Path(folder), tell, long=long)
             from pledgewatch.bench.ingest import bench_ingest
 
             with EmbeddedBroker(Path(folder) / "broker") as broker:

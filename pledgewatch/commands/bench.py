@@ -16,6 +16,7 @@ class Bench(StrEnum):
     GEOFENCE = "geofence"
     ALERTS = "alerts"
     API = "api"
+    AUCTION = "auction"
 
 
 @app.command()

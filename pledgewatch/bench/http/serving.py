@@ -42,7 +42,13 @@ def start_module(module: Sequence[str], database_url: str, folder: Path, name: s
 
 
 def start_api(
-    database_url: str, folder: Path, *, name: str = "api", module: Sequence[str] = ("api",), port: int = 0
+    database_url: str,
+    folder: Path,
+    *,
+    name: str = "api",
+    module: Sequence[str] = ("api",),
+    port: int = 0,
+    **settings: str,
 ) -> Served:
     """Start an API process and wait until it answers.
 
@@ -50,7 +56,7 @@ def start_api(
         Unavailable: it ended or said nothing within a minute.
     """
     port = port or ports.any_free()
-    child = start_module(module, database_url, folder, name, HTTP_PORT=str(port))
+    child = start_module(module, database_url, folder, name, HTTP_PORT=str(port), **settings)
     deadline, pause = monotonic() + START_WITHIN_S, Pause()
     while not _alive(port):
         if not child.running or monotonic() > deadline:
