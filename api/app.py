@@ -28,14 +28,18 @@ from api.resources import (
     events,
     fences,
     findings,
+    inspections,
     loans,
+    market,
     me,
     pledgors,
+    portfolio,
     positions,
     recovery,
     stays,
     streams,
     tracks,
+    valuations,
     vehicles,
     yards,
 )
@@ -53,6 +57,7 @@ from api.web import (
     recovery_pages,
     sign_in,
     static,
+    value_pages,
 )
 from auction.bids.ingress import DatabaseClock
 from core.clock import Clock
@@ -65,7 +70,8 @@ BODY_MAX_BYTES = 32 * 1024 * 1024
 """A province of districts as GeoJSON fits; nothing else comes near."""
 RESOURCES = (
     vehicles, loans, pledgors, contacts, attempts, consents, devices, fences, findings, alerts, cases,
-    positions, tracks, stays, events, audit, me, recovery, crew_links, yards,
+    positions, tracks, stays, events, audit, me, recovery, crew_links, yards, valuations, inspections,
+    portfolio, market,
 )  # fmt: skip
 
 documents = APIRouter()
@@ -165,7 +171,7 @@ def leaf_routers() -> Iterable[APIRouter]:
         streams.router, documents, health.router, sign_in.router, pages.router, case_pages.router,
         crew_pages.router, recovery_pages.router,
         *(resource.router for resource in RESOURCES), *sale.OPEN, *sale.BEHIND_ROLES, lot_pages.router,
-        console_pages.router,
+        console_pages.router, value_pages.router,
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ FIELD: Roles = frozenset({A, R, C, P, U})
 BOOKS: Roles = frozenset({A, R, S})
 FITTERS: Roles = frozenset({A, M, S})
 FENCERS: Roles = frozenset({A, R})
+VALUERS: Roles = frozenset({A, R, D, S})
+APPRAISERS: Roles = frozenset({A, R, D})
 AUDITORS: Roles = frozenset({A, U})
 CALLERS: Roles = frozenset({A, R, C})
 
@@ -66,6 +68,19 @@ RULES: dict[str, Roles] = {
     "import_fences": FENCERS,
     "map_roads": STAFF,
     "list_findings": WATCHERS,
+    # what it is worth
+    "list_valuations": STAFF,
+    "get_valuation": STAFF,
+    "value_now": VALUERS,
+    "list_inspections": STAFF,
+    "record_inspection": VALUERS | {C},
+    "list_manual_appraisals": STAFF,
+    "record_manual_appraisal": APPRAISERS,
+    "get_portfolio": WATCHERS | {D},
+    "list_observations": STAFF,
+    "value_form": VALUERS,
+    "inspection_form": VALUERS | {C},
+    "appraisal_form": APPRAISERS,
     "list_events": AUDITORS | {S},
     # work
     "list_alerts": WATCHERS,

@@ -12,6 +12,7 @@ from api.access import store as access
 from api.board import store as board
 from api.board.devices import store as devices
 from api.deps import Services, Viewing, address_of
+from api.web import value_tab
 from api.web.render import purpose_of
 from collateral.loans import store as loans
 from core.db.pool import Connection
@@ -111,6 +112,7 @@ TABS: dict[str, tuple[str, Show]] = {
     "stays": ("list_stays", _stays),
     "alerts": ("list_alerts", _alerts),
     "loan": ("list_loans", _loan),
+    "value": ("get_valuation", value_tab.facts),
     "devices": ("list_devices", _devices),
     "audit": ("list_audit", _audit),
 }

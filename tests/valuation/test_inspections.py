@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -57,7 +58,7 @@ def test_an_inspection_is_stored_as_it_was_told(conn: Connection):
         ({"odometer_km": None, "condition": None}, "empty_inspection"),
     ],
 )
-def test_an_inspection_that_cannot_be_is_refused(conn: Connection, change: dict[str, object], code: str):
+def test_an_inspection_that_cannot_be_is_refused(conn: Connection, change: dict[str, Any], code: str):
     with pytest.raises(Rejected) as refused:
         actions.record(conn, replace(GOOD, **change), "user:7", now=NOW)
     assert refused.value.code == code
@@ -76,7 +77,7 @@ def test_each_flag_asks_for_a_manual_appraisal_once(conn: Connection, flag: str)
 
 def test_an_inspection_without_a_flag_asks_nobody(conn: Connection):
     assert actions.record(conn, GOOD, "user:7", now=NOW).asked is None
-    assert facts_of(conn, ["V1"], NOW)[0].open_appraisal_id is None
+    assert facts_of(conn, ["V1"], NOW, NOW.date())[0].open_appraisal_id is None
 
 
 def test_an_appraisal_answers_the_open_question_and_the_next_flag_asks_anew(conn: Connection):
@@ -90,13 +91,13 @@ def test_an_appraisal_answers_the_open_question_and_the_next_flag_asks_anew(conn
         "user:9",
     )
     assert answered.valid_until == date(2027, 5, 19)
-    facts = facts_of(conn, ["V1"], NOW)[0]
+    facts = facts_of(conn, ["V1"], NOW, NOW.date())[0]
     assert facts.open_appraisal_id is None
     assert facts.appraisal == answered
     asked_again = actions.record(conn, flagged, "user:7", now=NOW).asked
     assert asked_again is not None
     assert asked_again.appraisal_id != asked.appraisal_id
-    assert facts_of(conn, ["V1"], NOW)[0].open_appraisal_id == asked_again.appraisal_id
+    assert facts_of(conn, ["V1"], NOW, NOW.date())[0].open_appraisal_id == asked_again.appraisal_id
 
 
 def test_an_appraisal_nobody_asked_for_is_kept_as_an_override(conn: Connection):
@@ -118,7 +119,7 @@ def test_an_appraisal_nobody_asked_for_is_kept_as_an_override(conn: Connection):
         ({"valid_until": date(2028, 11, 19)}, "bad_valid_until"),
     ],
 )
-def test_an_appraisal_that_cannot_be_is_refused(conn: Connection, change: dict[str, object], code: str):
+def test_an_appraisal_that_cannot_be_is_refused(conn: Connection, change: dict[str, Any], code: str):
     with pytest.raises(Rejected) as refused:
         appraisals.record(conn, "V1", replace(FIGURE, **change), "user:9", today=NOW.date())
     assert refused.value.code == code
@@ -132,7 +133,7 @@ def test_an_odometer_that_went_down_suggests_tampering(conn: Connection):
     assert wound_back.suggested_flags == ("odometer_tampering",)
     admitted = replace(GOOD, odometer_km=31_000.0, flags=frozenset({"odometer_tampering"}))
     assert actions.record(conn, admitted, "user:7", now=NOW).suggested_flags == ()
-    odometer = facts_of(conn, ["V1"], NOW)[0].odometer
+    odometer = facts_of(conn, ["V1"], NOW, NOW.date())[0].odometer
     assert odometer is not None
     assert (odometer.km, odometer.suspected) == (52_000.0, True)
 
@@ -150,7 +151,7 @@ def test_a_device_that_reports_less_than_was_inspected_is_suspected_too(conn: Co
             conn, replace(GOOD, inspected_at=NOW, odometer_km=20_010.0), "user:7", now=NOW
         ).suggested_flags
     )
-    odometer = facts_of(conn, ["V1"], NOW)[0].odometer
+    odometer = facts_of(conn, ["V1"], NOW, NOW.date())[0].odometer
     assert odometer is not None
     assert (odometer.km, odometer.source, odometer.suspected) == (52_000.0, "inspection", True)
 

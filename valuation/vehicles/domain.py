@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from valuation.appraisals.domain import Appraisal
 from valuation.vehicles.odometer import Odometer
 
-STALE_AFTER_DAYS = 45
+STALE_AFTER = timedelta(days=45)
 WIDE_AT = 0.50
 THIN_BELOW = 5.0
 """Beyond these an estimate is not trusted without a new look (reference/valuation.md 6, step 12)."""
@@ -42,7 +42,8 @@ class Facts:
     """A vehicle as the registry, its devices, inspectors and appraisers know it."""
 
     vehicle_id: str
-    org_id: str
+    known_at: datetime
+    """Telemetry time up to which this was known."""
     vin: str | None
     make: str | None
     model: str | None

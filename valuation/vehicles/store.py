@@ -14,14 +14,14 @@ from valuation.vehicles.odometer import Reading, choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from core.db.pool import Connection
 
 _APPRAISAL = tuple(Appraisal.__dataclass_fields__)
 
 _FACTS = f"""
-SELECT v.vehicle_id, v.org_id, v.vin, v.make, v.model, v.model_year, v.first_registration, v.colour,
+SELECT v.vehicle_id, v.vin, v.make, v.model, v.model_year, v.first_registration, v.colour,
        p.odometer_km AS reported_km, p.t AS reported_at,
        n.odometer_km AS newest_km, n.inspected_at AS newest_at,
        m.odometer_km AS most_km, m.inspected_at AS most_at,
@@ -47,19 +47,22 @@ LEFT JOIN LATERAL (SELECT inspection_id, condition FROM inspection
     ORDER BY inspected_at DESC, inspection_id DESC LIMIT 1) c ON true
 LEFT JOIN manual_appraisal o ON o.vehicle_id = v.vehicle_id AND o.state = 'open'
 LEFT JOIN LATERAL (SELECT * FROM manual_appraisal
-    WHERE vehicle_id = v.vehicle_id AND state = 'closed' AND appraised_on <= %(until)s
+    WHERE vehicle_id = v.vehicle_id AND state = 'closed' AND appraised_on <= %(today)s
     ORDER BY appraised_on DESC, appraisal_id DESC LIMIT 1) a ON true
 WHERE v.vehicle_id = ANY(%(ids)s) ORDER BY v.vehicle_id
 """
 
 
-def facts_of(conn: Connection, vehicle_ids: Sequence[str], until: datetime) -> list[Facts]:
-    """Return what was known of vehicles up to a moment, by vehicle id; unknown ids are left out."""
+def facts_of(conn: Connection, vehicle_ids: Sequence[str], until: datetime, today: date) -> list[Facts]:
+    """Return what was known of vehicles up to a moment, by vehicle id; unknown ids are left out.
+
+    ``today`` is the day of that moment where the lender is: appraisals are dated by day.
+    """
     with conn.cursor(row_factory=dict_row) as cur:
         rows = cur.execute(
-            _FACTS, {"ids": list(vehicle_ids), "until": until, "most": ODOMETER_MOST_KM}
+            _FACTS, {"ids": list(vehicle_ids), "until": until, "today": today, "most": ODOMETER_MOST_KM}
         ).fetchall()
-    return list(map(_facts, rows))
+    return [_facts(row, until) for row in rows]
 
 
 def lock_vehicles(conn: Connection, vehicle_ids: Sequence[str]) -> None:
@@ -82,7 +85,7 @@ def live_loans(conn: Connection, vehicle_ids: Sequence[str]) -> dict[str, list[O
     return owed
 
 
-def _facts(row: dict[str, Any]) -> Facts:
+def _facts(row: dict[str, Any], known_at: datetime) -> Facts:
     readings = [
         Reading(row[f"{name}_km"], source, row[f"{name}_at"])
         for name, source in (
@@ -97,7 +100,7 @@ def _facts(row: dict[str, Any]) -> Facts:
     if row["a_appraisal_id"] is not None:
         appraisal = Appraisal(**{name: row[f"a_{name}"] for name in _APPRAISAL})
     return Facts(
-        vehicle_id=row["vehicle_id"], org_id=row["org_id"], vin=row["vin"], make=row["make"],
+        vehicle_id=row["vehicle_id"], known_at=known_at, vin=row["vin"], make=row["make"],
         model=row["model"], model_year=row["model_year"], first_registration=row["first_registration"],
         colour=row["colour"], odometer=choose(readings), condition=row["condition"],
         condition_source=None if row["condition_of"] is None else f"inspection:{row['condition_of']}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -40,8 +41,14 @@ def inputs_of(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def table_of_inputs(inputs: dict[str, Any]) -> pa.Table:
-    """Return the row that was kept."""
-    return pa.Table.from_pylist([inputs], schema=VEHICLE_SCHEMA)
+    """Return the row that was kept; days come back from JSON as text."""
+    row = {
+        field.name: date.fromisoformat(inputs[field.name])
+        if pa.types.is_date(field.type) and isinstance(inputs.get(field.name), str)
+        else inputs.get(field.name)
+        for field in VEHICLE_SCHEMA
+    }
+    return pa.Table.from_pylist([row], schema=VEHICLE_SCHEMA)
 
 
 def _year(facts: Facts) -> int | None:
