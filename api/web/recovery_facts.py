@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.db.pool import Connection
 
 STEPS = ("new", "locating", "dispatched", "recovered", "in_yard")
-BY_A_BUTTON = ("locating", "dispatched", "recovered", "released")
+BY_A_BUTTON = ("recovered", "locating", "dispatched", "released")
 """Moves with a form of their own in the strip; 入库 goes with the intake, closing is at the page's foot."""
 
 
