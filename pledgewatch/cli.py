@@ -39,6 +39,8 @@ COMMANDS: dict[str, Entry] = {
     "rules": Entry("geofence", "The rule catalogue with its thresholds."),
     "fences": Entry("fences", "Check or import fences from GeoJSON."),
     "market": Entry("market", "Take in market prices: files and feeds."),
+    "valuation": Entry("valuation", "Train and score the value model; mark the portfolio to market."),
+    "value": Entry("value", "Value the vehicles of a file."),
     "token": Entry("people", "Create an API token."),
     "user": Entry("people", "Create a user with a password."),
     "org": Entry("people", "Add, rename, move or list branches."),

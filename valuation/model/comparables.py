@@ -1,7 +1,8 @@
 """Past sales nearest to a vehicle: what people check an estimate by.
 
 Weight: exp(-(mileage/0.35)^2 - (condition/0.8)^2 - days/180), a quarter for another trim, a half for
-another model year (valuation.md 10). The adjusted price moves the sale to the subject by the ratio of their estimates.
+another model year (valuation.md 10). The adjusted price moves the sale to the subject by the ratio of the
+model's estimates of both.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Past:
         return Past(columns)
 
     def nearest(self, subject: Rows, fitted: float, n: int) -> list[Comparable]:
-        """Return up to ``n`` sales nearest to the first row of ``subject``, best first, none later than it."""
+        """Return up to ``n`` sales nearest to the first row of ``subject``, best first, none later."""
         kept = self.columns
         make, model = int(subject.codes["make"][0]), int(subject.codes["model"][0])
         if model < 0 or not len(kept["make"]):

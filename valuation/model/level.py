@@ -188,10 +188,10 @@ def _within(columns: Floats, target: Floats, weight: Floats, cell: Ints) -> Floa
         means = np.bincount(place, weight * columns[:, column], cells) / mass
         centred[:, column] = columns[:, column] - means[place]
     middle = np.bincount(place, weight * target, cells) / mass
-    root: Floats = np.sqrt(weight)
+    root: Floats = np.sqrt(weight).astype(np.float64)
     left, right = centred * root[:, None], (target - middle[place]) * root
     gram = left.T @ left + _RIDGE * np.eye(columns.shape[1]) * max(1.0, float(weight.sum()) / 1_000.0)
-    solved: Floats = np.linalg.solve(gram, left.T @ right)
+    solved: Floats = np.asarray(np.linalg.solve(gram, left.T @ right), np.float64)
     return solved
 
 

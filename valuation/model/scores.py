@@ -16,8 +16,8 @@ def scores(
     """Return n, mdape, mape, ppe10, ppe15, over15, median_ratio, cod, prd; with edges coverage and width.
 
     Shares are per cent of rows. ``over15``: valued more than 15 % above the price, the lender's loss.
-    ``cod``: mean absolute deviation of estimate/price from its median. ``prd``: mean ratio over ratio of sums; above
-    1.03 cheap cars are overvalued against dear ones.
+    ``cod``: mean absolute deviation of estimate/price from its median. ``prd``: mean ratio over ratio of
+    sums; above 1.03 cheap cars are overvalued against dear ones.
     """
     if not len(price):
         return {"n": 0}
