@@ -37,6 +37,7 @@ from api.resources.recovery_shapes import (
 )
 from api.roles import WORKERS
 from api.uploads import read_photo
+from auction.cases import actions as disposal
 from collateral.contacts.hours import ContactHours
 from core.errors import NotFound
 
@@ -218,6 +219,10 @@ def apply_move(conn: Connection, asker: Asker, services: Services, case: CaseFil
         case "in_yard":
             return moves.enter_yard(conn, case_id, actor, doer=doer)
         case "released":
+            edge_between(case.state, "released")
+            # The sale first, in this transaction: a redemption beats the hammer until the hammer commits,
+            # and the lot's row decides. Told by event alone, a lot could be sold after the vehicle went.
+            disposal.redeem(conn, body.reason, actor, recovery_case_id=case_id)
             return moves.release(
                 conn, case_id, actor, kind=body.kind, reason=body.reason, handed_to=body.handed_to
             )

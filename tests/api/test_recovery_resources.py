@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from uuid import UUID
+
 import pytest
 
 from alerts.cases.transitions import STATES
+from auction.cases import store as disposal_cases
+from auction.cases.actions import open_for_yard
 from collateral.staff.access import create_token
+from core.policy.pack import load_pack
 from tests.alerts.recovery.pictures import JPEG, PLACE, phone_jpeg, phone_png
 from tests.api.recovering import API, INTAKE, ORDER, partner, recovery
 from tests.fix_api import Served
@@ -175,8 +181,6 @@ def test_what_is_no_photo_is_refused(served: Served, data: bytes, status: int, c
 
 
 def test_two_who_send_a_crew_at_once_get_one_crew_and_one_conflict(served: Served):
-    import threading
-
     one = recovery(served).reach("locating")
     one.post("grounds", ORDER)
     with served.town.connect() as conn:
@@ -195,6 +199,24 @@ def test_two_who_send_a_crew_at_once_get_one_crew_and_one_conflict(served: Serve
         thread.join(30)
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     assert len(one.staff.get(f"{one.path}/recovery").json()["dispatches"]) == 1
+
+
+def test_a_release_withdraws_the_sale_at_once_and_comes_too_late_after_the_hammer(served: Served):
+    one = recovery(served).reach("in_yard")
+    with served.town.connect() as conn:
+        sale = open_for_yard(
+            conn, recovery_case_id=UUID(one.case_id), vehicle_id="V1", org_id="east", repossessed_at=None,
+            pack=load_pack("cn-private"),
+        )  # fmt: skip
+        conn.execute("UPDATE disposal_case SET state = 'sold' WHERE case_id = %s", (sale.case_id,))
+    late = one.post("release", {"kind": "redeemed", "reason": "本息结清"})
+    assert (late.status_code, late.json()["code"]) == (409, "already_hammered")
+    assert one.state == "in_yard"
+    with served.town.connect() as conn:
+        conn.execute("UPDATE disposal_case SET state = 'open' WHERE case_id = %s", (sale.case_id,))
+    assert one.post("release", {"kind": "redeemed", "reason": "本息结清"}).json()["state"] == "released"
+    with served.town.connect() as conn:
+        assert disposal_cases.get_case(conn, sale.case_id).state == "redeemed"
 
 
 def test_a_move_sent_twice_with_one_key_is_done_once(served: Served):
