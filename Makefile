@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Two test processes suit a small machine; tests that measure time or fill the machine run alone afterwards.
 TEST_WORKERS ?= 2
 TEST_ARGS ?=
-BENCHES ?= ingest geofence alerts api auction
+BENCHES ?= ingest geofence alerts valuation auction api
 SKIPS := .pytest_cache/skips.jsonl
 
 .DEFAULT_GOAL := help

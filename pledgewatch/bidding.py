@@ -12,6 +12,8 @@ from uuid import UUID
 from auction.lots.store import get_lot
 from core.db.pool import Connection
 from core.domain.money import Money
+from core.settings import Settings
+from pledgewatch.embedded.ports import LOOPBACK
 from pledgewatch.staging import invite
 from simulator.bidders.auction_day import Day, run_day
 from simulator.bidders.domain import Outcome
@@ -27,6 +29,12 @@ class Request:
     seed: int
     url: str
     log: Path | None
+
+
+def local_url(settings: Settings) -> str:
+    """Return where the API of this machine answers."""
+    everywhere = settings.http_host in {"0.0.0.0", "::", ""}  # noqa: S104  a comparison, not a bind
+    return f"http://{LOOPBACK if everywhere else settings.http_host}:{settings.http_port}"
 
 
 def make_guests(conn: Connection, request: Request) -> dict[str, str]:

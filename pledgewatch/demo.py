@@ -1,8 +1,8 @@
 """The demo: thirty days of a fictional city through the real pipeline, then now, then the story.
 
 The deployment's clock is scaled, so that history arrives fast and time then meets the wall clock;
-the fleet is `pledgewatch simulate --scenario story`, a process like any other. A second start goes
-on where the first one stopped.
+the fleet is `pledgewatch simulate --scenario story`, a process like any other, and so is what sells a
+vehicle of the yard when time has met now. A second start goes on where the first one stopped.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ HISTORY_TAKES = timedelta(seconds=150)
 
 
 def environment(settings: Settings, database_url: str) -> dict[str, str]:
-    """Return the rooms' settings for the demo: a clock that starts in the past, anchored once.
+    """Return the rooms' settings for the demo: a clock that starts in the past, sales that take minutes.
 
     A scaled clock that the operator has set stands.
     """
+    law = {"PLEDGEWATCH_POLICY_PACK": "demo"}
     if parse_clock_spec(settings.telemetry_clock).kind == "scaled":
-        return {}
+        return law
     with connect(database_url, name="demo") as conn:
         spec = stored_spec(conn)
     if spec is None or parse_clock_spec(spec).kind != "scaled":
         start = (wall_now() - HISTORY).replace(microsecond=0)
         spec = f"scaled:{start.isoformat()}:{HISTORY / HISTORY_TAKES + 1:.0f}"
-    return {"PLEDGEWATCH_TELEMETRY_CLOCK": spec}
+    return law | {"PLEDGEWATCH_TELEMETRY_CLOCK": spec}
 
 
 def command(data_dir: Path) -> list[str]:
@@ -58,6 +59,11 @@ def command(data_dir: Path) -> list[str]:
         sys.executable, "-m", "pledgewatch", "simulate", "--scenario", "story",
         "--seed", str(SEED), "--vehicles", str(VEHICLES),
     ]  # fmt: skip
+
+
+def sale_command() -> list[str]:
+    """Return the command line of what comes after the history: values, a lot, bidders."""
+    return [sys.executable, "-m", "pledgewatch.demo_sale"]
 
 
 def show_progress(console: Console, database_url: str) -> None:
@@ -78,4 +84,8 @@ def _draw(console: Console, clock: ScaledClock) -> None:
         while (now := clock.now()) < meets:
             progress.update(bar, completed=(now - clock.start).total_seconds(), day=f"{now:%Y-%m-%d %H:%M}")
             tick.wait(0.5)
-    console.print("History has met now; the story's alert comes within a minute or two.", highlight=False)
+    console.print(
+        "History has met now; the story's alert comes within a minute or two, and on /lots a vehicle of the"
+        " yard is bid on for five minutes.",
+        highlight=False,
+    )

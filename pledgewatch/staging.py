@@ -45,24 +45,34 @@ class Guest:
     bidder: Bidder
 
 
-def stage_case(
-    conn: Connection, vehicle_id: str, value_minor: int, pack: Pack, *, reference: str = "STAGED"
-) -> DisposalCase:
-    """Open the disposal case of a vehicle in the yard, with a basis and an appraisal by hand."""
+def stage_case(conn: Connection, vehicle_id: str, value_minor: int, pack: Pack) -> DisposalCase:
+    """Bring a vehicle into the yard and open its disposal case, appraised by hand."""
     set_custody(conn, vehicle_id, Custody.LENDER_YARD)
-    case = cases.open_by_staff(conn, vehicle_id, pack, FIRST)
-    today = pack.day_of(database_now(conn))
-    cases.set_basis(conn, case.case_id, "contractual_self_sale", reference, today, FIRST)
     appraisal = NewAppraisal(
         value_minor=value_minor,
         currency=pack.currency,
         method="manual",
         appraiser="staging:appraiser",
-        valued_on=today,
-        reference=reference,
+        valued_on=pack.day_of(database_now(conn)),
+        reference="STAGED",
     )
+    return open_case(conn, vehicle_id, appraisal, pack, reference="STAGED")
+
+
+def open_case(
+    conn: Connection, vehicle_id: str, appraisal: NewAppraisal, pack: Pack, *, reference: str
+) -> DisposalCase:
+    """Open the disposal case of a vehicle in the yard, with a contractual basis of today."""
+    case = cases.open_by_staff(conn, vehicle_id, pack, FIRST)
+    today = pack.day_of(database_now(conn))
+    cases.set_basis(conn, case.case_id, "contractual_self_sale", reference, today, FIRST)
     cases.add_appraisal(conn, case.case_id, appraisal, FIRST)
     return case
+
+
+def floor_on_grid(value_minor: int, pack: Pack) -> int:
+    """Return the least start price that the pack allows, on its grid."""
+    return -(-pack.floor_minor(value_minor) // pack.tick_minor) * pack.tick_minor
 
 
 def draft_lot(
@@ -101,7 +111,7 @@ def stage_lot(
 ) -> Lot:
     """Return a published lot that starts now, at the floor price of the pack."""
     case = stage_case(conn, vehicle_id, value_minor, pack)
-    start_minor = -(-pack.floor_minor(value_minor) // pack.tick_minor) * pack.tick_minor
+    start_minor = floor_on_grid(value_minor, pack)
     lot = draft_lot(
         conn, case.case_id, pack, title=title or f"Lot of {vehicle_id}", start_minor=start_minor, lasts=lasts
     )

@@ -37,6 +37,10 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
                 from pledgewatch.bench.auction import bench_auction
 
                 return bench_auction(server.dsn, Path(folder), tell, long=long)
+            if name == "valuation":
+                from pledgewatch.bench.valuation import bench_valuation
+
+                return bench_valuation(server.dsn, Path(folder), tell, long=long)
             from pledgewatch.bench.ingest import bench_ingest
 
             with EmbeddedBroker(Path(folder) / "broker") as broker:

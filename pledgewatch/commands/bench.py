@@ -17,6 +17,7 @@ class Bench(StrEnum):
     ALERTS = "alerts"
     API = "api"
     AUCTION = "auction"
+    VALUATION = "valuation"
 
 
 @app.command()

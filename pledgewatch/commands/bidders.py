@@ -34,13 +34,13 @@ def run(
     import msgspec
 
     from core.settings import load_settings
-    from pledgewatch.bidding import Request, bid_until_the_end, make_guests
+    from pledgewatch.bidding import Request, bid_until_the_end, local_url, make_guests
     from pledgewatch.registry import open_registry
 
     settings = load_settings()
     if settings.env == "production":
         raise typer.BadParameter("invented bidders are refused when PLEDGEWATCH_ENV=production")
-    request = Request(lot, count, seed, url or f"http://{settings.http_host}:{settings.http_port}", log)
+    request = Request(lot, count, seed, url or local_url(settings), log)
     with open_registry(settings, name="bidders") as (_, conn):
         tokens = make_guests(conn, request)
         conn.commit()  # the API must know them before they come

@@ -135,6 +135,10 @@ def _run(
             "demo fleet", story.command(stack.data_dir), environment, stack.data_dir / "logs" / "demo.log"
         )
         supervisor.add("demo fleet", fleet)
+        sale = RoomProcess(
+            "demo sale", story.sale_command(), environment, stack.data_dir / "logs" / "demo-sale.log"
+        )
+        supervisor.add("demo sale", sale)
         story.show_progress(console, database_url)
     idle = threading.Event()
     while True:

@@ -39,6 +39,9 @@ ROAM_BEFORE_MS = 6 * MINUTE_MS
 ROAM_MOVING_MS, ROAM_PARKED_MS = 6_000, 30_000
 ROAM_STOP_MINUTES = (1.5, 4.0)
 PROTAGONIST_DAYS_PAST_DUE = 37
+SOLD_INDEX = 2
+"""In the roster: stands in the lender's yard from the beginning; the demo sells it (roster.is_pledge)."""
+SOLD_DAYS_PAST_DUE = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def write_story(seed: int, count: int, meet_ms: int, now_ms: int | None = None) 
     """Write the story for ``count`` vehicles; the first is its protagonist."""
     end_ms = max(meet_ms, now_ms or meet_ms) + LIVE_DAYS * DAY_MS
     city = city_of(seed)
-    first, *others = make_fleet(city, seed, count)
+    first, *others = _roster(city, seed, count)
     # One wired device: nothing else of the vehicle speaks once it is cut off.
     hero = dataclasses.replace(first, devices=first.devices[:1], days_past_due=PROTAGONIST_DAYS_PAST_DUE)
     goes = Incident("to_the_pawn_yard", meet_ms - WAITS_FROM_MS, goal_ms=meet_ms - ARRIVES_BEFORE_MS)
@@ -70,6 +73,18 @@ def write_story(seed: int, count: int, meet_ms: int, now_ms: int | None = None) 
         city, vehicles, meet_ms - PAST_DAYS * DAY_MS, end_ms, incidents,
         _sampling(vehicles, roaming, meet_ms),
     )  # fmt: skip
+
+
+def sold_vehicle(seed: int, count: int) -> FleetVehicle:
+    """Return the vehicle of the story that is sold; the story needs at least three."""
+    return _roster(city_of(seed), seed, count)[SOLD_INDEX]
+
+
+def _roster(city: City, seed: int, count: int) -> list[FleetVehicle]:
+    return [
+        dataclasses.replace(vehicle, days_past_due=SOLD_DAYS_PAST_DUE) if index == SOLD_INDEX else vehicle
+        for index, vehicle in enumerate(make_fleet(city, seed, count))
+    ]
 
 
 def _sampling(
