@@ -1,4 +1,4 @@
-"""The routers of the sale: those open to everybody, and those behind a role."""
+"""The routers of the sale: what everybody may ask, and what is behind a role."""
 
 from __future__ import annotations
 

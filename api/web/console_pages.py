@@ -13,6 +13,7 @@ from api.board import store as board
 from api.board.models import VehicleOut
 from api.deps import Conn, Services, Who, Wired
 from api.resources.approvals import ApprovalOut
+from api.resources.bidders import BidderOut
 from api.resources.disposal_cases import detail, visible_case
 from api.resources.registrations import seen_by_staff
 from api.sale.settlement_models import WaterfallOut, settlement_out
@@ -64,7 +65,7 @@ def console_page(request: Request, conn: Conn, asker: Who, services: Wired) -> H
         request, services, asker, "console.html", rows=rows, stages=STAGES,
         live=[row for row in rows if row["case"].state in LIVE],
         over=[row for row in rows if row["case"].state not in LIVE],
-        approvals=_waiting(conn, asker), bidders=_to_verify(conn),
+        approvals=_waiting(conn, asker), bidders=_bidders(conn),
     )  # fmt: skip
 
 
@@ -130,8 +131,12 @@ def _of_case(
     return [row for row in _waiting(conn, asker) if belongs(row["it"])]
 
 
-def _to_verify(conn: Connection) -> list[Any]:
-    return [bidder for bidder in bidders.list_bidders(conn, limit=MOST) if bidder.kyc_state == "pending"]
+def _bidders(conn: Connection) -> list[BidderOut]:
+    """Return bidders, those to be verified first, then the newest."""
+    rows = sorted(
+        bidders.list_bidders(conn, limit=MOST), key=lambda row: (row.kyc_state != "pending", -row.bidder_id)
+    )
+    return [BidderOut.of(conn, row) for row in rows]
 
 
 def _registrations(conn: Connection, lot: Lot) -> list[Any]:

@@ -121,7 +121,11 @@ def test_an_account_has_two_streams_and_far_behind_means_a_snapshot(sale: Sale):
         assert again.answer.status_code == 200
     for bad in ("x", "-1", "1.5", f"{sale.case_id}:1", "٣", str(2**63)):
         refused(
-            sale.stranger.get(path, headers=httpx.Headers(headers | {"Last-Event-ID": bad}, encoding="utf-8")), 400, "bad_event_id"
+            sale.stranger.get(
+                path, headers=httpx.Headers(headers | {"Last-Event-ID": bad}, encoding="utf-8")
+            ),
+            400,
+            "bad_event_id",
         )
     with sale.served.town.connect() as conn:
         for number in range(1_010):

@@ -97,4 +97,5 @@ for (const input of document.querySelectorAll('input[data-minor]')) {
 for (const input of document.querySelectorAll('input[data-at]')) {
   if (!input.value) input.value = wallParts(input.dataset.at);
 }
+document.querySelector('.stages .here')?.scrollIntoView({block: 'nearest', inline: 'center'});
 document.documentElement.dataset.ready = 'yes';
