@@ -67,7 +67,7 @@ class DatabaseClock:
         """Take a first reading if the database answers, and go on reading."""
         try:
             with connect(self._database_url, name="clock", autocommit=True) as conn:
-                self._reading = read(conn)
+                self._take(read(conn))
         except psycopg.OperationalError as exc:
             _log.warning("database_away", worker="database-clock", error=str(exc).strip())
         self._thread.start()

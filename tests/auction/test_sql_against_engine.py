@@ -5,12 +5,13 @@ Time passes by moving the times of the lot into the past, so that borders are me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
@@ -34,8 +35,9 @@ from auction.engine.state import (
 from auction.log.store import events_after
 from auction.lots import actions
 from auction.lots.sale import public, sale_of
-from auction.lots.store import database_now
+from auction.lots.store import database_now, steps_json
 from auction.timers.store import call_decide
+from core.db.migrate import FUNCTIONS
 from core.db.pool import Connection
 from core.errors import Conflict, Unavailable
 from tests.auction.chain import check_chain
@@ -57,6 +59,7 @@ class TwoEngines(RuleBasedStateMachine):
     """``model`` is the pure engine's sale; the database has the other one."""
 
     conn: Connection
+    made: OpenSale
 
     @initialize(
         steps=st.sampled_from(TABLES),
@@ -67,11 +70,17 @@ class TwoEngines(RuleBasedStateMachine):
     def begin(self, steps: Any, reserve: int | None, hard_s: int | None, state: str) -> None:
         self.transaction = self.conn.transaction(force_rollback=True)
         self.transaction.__enter__()
-        ends_at = database_now(self.conn) + 400 * SECOND
-        self.sale: OpenSale = open_sale(
-            self.conn, steps=steps, reserve_minor=reserve, state=state, ends_at=ends_at, drain_ms=60_000,
-            window_ms=30_000, extension_ms=40_000, min_resume_ms=20_000,
-            hard_end_at=None if hard_s is None else ends_at - 400 * SECOND + hard_s * SECOND,
+        self.sale = self.made  # one lot, rolled back after each history
+        self.conn.execute(
+            "UPDATE lot SET steps = %s, reserve_minor = %s, state = %s, hard_end_at = starts_at + %s,"
+            " starts_at = t.at - interval '60 s', ends_at = t.at + interval '400 s',"
+            " planned_end_at = t.at + interval '400 s', next_timer_at = CASE %s WHEN 'open' THEN t.at + %s END,"
+            " timer_kind = CASE %s WHEN 'open' THEN 'end' END"
+            " FROM (SELECT clock_timestamp() AS at) t WHERE lot_id = %s",
+            (
+                steps_json(steps), reserve, state, None if hard_s is None else (hard_s + 60) * SECOND,
+                state, 460 * SECOND, state, self.sale.lot_id,
+            ),
         )  # fmt: skip
         self.eligible = [True, True, True]
         self.model = sale_of(self.sale.lot(self.conn))
@@ -278,19 +287,41 @@ def actions_bid(
     )  # fmt: skip
 
 
-def compare(sales_db: Connection, examples: int) -> None:
-    machine = type("Machine", (TwoEngines,), {"conn": sales_db})
+def compare(sales_db: Connection, examples: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
+    sale = open_sale(sales_db, drain_ms=60_000, window_ms=30_000, extension_ms=40_000, min_resume_ms=20_000)
+    machine = type("Machine", (TwoEngines,), {"conn": sales_db, "made": sale})
     run(
         machine,
         settings=settings(
-            max_examples=examples, stateful_step_count=14, deadline=None,
-            suppress_health_check=list(HealthCheck),
+            max_examples=examples, stateful_step_count=12, deadline=None,
+            suppress_health_check=list(HealthCheck), phases=phases,
         ),
     )  # fmt: skip
 
 
 def test_the_database_and_the_pure_engine_tell_the_same_story(sales_db: Connection) -> None:
     compare(sales_db, 300)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("rule", "mutant"),
+    [
+        ("least(p_max, v_best + auction_step(l.steps, v_best))", "p_max"),
+        ("v_best IS NULL OR p_max > v_best", "v_best IS NULL OR p_max >= v_best"),
+        ("arrived_at <= l.window_ms", "arrived_at < l.window_ms"),
+        ("WHEN arrived_at >= l.ends_at THEN", "WHEN arrived_at > l.ends_at THEN"),
+        ("v_best + auction_step(l.steps, v_best)", "v_best + auction_step(l.steps, l.price_minor)"),
+    ],
+)
+def test_a_rule_that_is_changed_in_the_database_is_noticed(
+    sales_db: Connection, rule: str, mutant: str
+) -> None:
+    text = (FUNCTIONS / "auction_place_bid.sql").read_text(encoding="utf-8")
+    assert rule in text
+    sales_db.execute(text.replace(rule, mutant).encode())
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        compare(sales_db, 2_000, phases=(Phase.generate,))
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,14 +32,14 @@ def conn(sales_database_url: str):
         yield connection
 
 
-def ended(conn: Connection, seconds: float = 10, **lot: object) -> OpenSale:
+def ended(conn: Connection, seconds: float = 10, **lot: Any) -> OpenSale:
     """A lot whose end and drain have passed."""
     now = database_now(conn)
     ends_at = now - seconds * SECOND
     return open_sale(conn, ends_at=ends_at, **{"starts_at": ends_at - 600 * SECOND, "drain_ms": 1_000, **lot})
 
 
-def with_leader(conn: Connection, **lot: object) -> OpenSale:
+def with_leader(conn: Connection, **lot: Any) -> OpenSale:
     sale = open_sale(conn, drain_ms=1_000, **lot)
     accepted(sale.bid(conn, 0, 80_000))
     accepted(sale.bid(conn, 1, 75_000))
@@ -257,7 +258,8 @@ def test_the_process_closes_lots_until_told_to_stop(conn: Connection, sales_data
     try:
         eventually(lambda: sale.lot(conn).state == "hammered", what="the hammer")
         soon = open_sale(conn, lasts=timedelta(seconds=1), drain_ms=200, window_ms=0)
-        lot = eventually(lambda: (lot := soon.lot(conn)).decided and lot, what="the end of a running lot")
+        eventually(lambda: soon.lot(conn).decided, what="the end of a running lot")
+        lot = soon.lot(conn)
         event = events_after(conn, lot.lot_id)[-1]
         late = event.decided_at - lot.ends_at
         assert timedelta(milliseconds=200) <= late < timedelta(seconds=3)

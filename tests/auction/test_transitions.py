@@ -13,7 +13,7 @@ import pytest
 from auction.cases import store as case_store
 from auction.domain import Lot, LotTerms
 from auction.engine.apply import apply
-from auction.engine.state import BadEdge, End, Open, Resume, Suspend, Withdraw
+from auction.engine.state import BadEdge, Command, End, Open, Resume, Suspend, Withdraw
 from auction.log.store import events_after
 from auction.lots import actions
 from auction.lots.sale import sale_of
@@ -132,7 +132,7 @@ def test_every_edge_of_the_table_leads_where_it_says(sales_db: Connection, state
 
 
 def test_the_engine_refuses_what_the_table_forbids():
-    lot = {
+    lot: dict[str, Command] = {
         "open": Open(), "hammer": End(), "end_unsold": End(), "suspend": Suspend(),
         "resume": Resume(), "withdraw": Withdraw(), "redeem": Withdraw("redeemed"),
     }  # fmt: skip
