@@ -25,6 +25,7 @@ DECLARE
     l lot%ROWTYPE;
     v_came timestamptz := statement_timestamp();
     v_drain interval;
+    v_locked boolean;
     v_registration uuid;
     v_code text;
     v_leader_code text;
@@ -34,60 +35,69 @@ DECLARE
     v_best bigint;
     v_salt bytea;
     v_commitment bytea;
-    v_payload jsonb;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'bids need READ COMMITTED: each statement must see what the lock waited for';
     END IF;
-    PERFORM auction_bid_fence(p_lot);
-    -- NO KEY: a registration or a hold that refers to the lot need not wait for bids, nor bids for it.
-    SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;
-    decided_at := clock_timestamp();
-    arrived_at := least(coalesce(p_arrived, v_came), v_came);
-    IF l.lot_id IS NULL THEN
-        rejection := 'lot_not_found';
-        RETURN;
-    END IF;
-    v_drain := l.drain_ms * interval '1 millisecond';
-    price_minor := l.price_minor;
-    min_next_minor := coalesce(l.price_minor + auction_step(l.steps, l.price_minor), l.start_minor);
-    ends_at := l.ends_at;
-    currency := l.currency;
-    lot_seq := l.seq;
+    -- Judged twice: first without a lock, and there only what the price rules refuse is final. The price never
+    -- falls, so a bid that is too low now stays so; most of a storm ends here, without waiting or flushing.
+    -- Everything else, and above all what looks late, is judged again behind the fence and under the lock.
+    FOREACH v_locked IN ARRAY ARRAY[false, true] LOOP
+        IF v_locked THEN
+            PERFORM auction_bid_fence(p_lot);
+            -- NO KEY: what refers to the lot (a registration, a hold) need not wait for bids, nor bids for it.
+            SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;
+        ELSE
+            SELECT * INTO l FROM lot WHERE lot_id = p_lot;
+        END IF;
+        decided_at := clock_timestamp();
+        arrived_at := least(coalesce(p_arrived, v_came), v_came);
+        IF l.lot_id IS NULL THEN
+            rejection := 'lot_not_found';
+            RETURN;
+        END IF;
+        v_drain := l.drain_ms * interval '1 millisecond';
+        price_minor := l.price_minor;
+        min_next_minor := coalesce(l.price_minor + auction_step(l.steps, l.price_minor), l.start_minor);
+        ends_at := l.ends_at;
+        currency := l.currency;
+        lot_seq := l.seq;
 
-    rejection := CASE
-        -- It waited longer than the closer does: nobody can promise that it is judged, so it says so.
-        WHEN arrived_at < v_came - v_drain THEN 'busy'
-        WHEN l.state IN ('hammered', 'unsold', 'paid', 'defaulted', 'transferred', 'handed_over', 'closed')
-            THEN CASE WHEN arrived_at < l.ends_at THEN 'busy' ELSE 'lot_closed' END
-        WHEN l.state = 'withdrawn' THEN 'lot_closed'
-        WHEN l.state = 'published' THEN 'not_started'
-        WHEN l.state <> 'open' THEN 'lot_not_open'
-        WHEN arrived_at < l.starts_at THEN 'not_started'
-        WHEN arrived_at >= l.ends_at + v_drain THEN 'lot_closed'
-        WHEN arrived_at >= l.ends_at THEN 'lot_closing'
-    END;
-    IF rejection IS NOT NULL THEN
-        RETURN;
-    END IF;
+        rejection := CASE
+            -- It waited longer than the closer does: nobody can promise that it is judged, so it says so.
+            WHEN arrived_at < v_came - v_drain THEN 'busy'
+            WHEN l.state IN ('hammered', 'unsold', 'paid', 'defaulted', 'transferred', 'handed_over', 'closed')
+                THEN CASE WHEN arrived_at < l.ends_at THEN 'busy' ELSE 'lot_closed' END
+            WHEN l.state = 'withdrawn' THEN 'lot_closed'
+            WHEN l.state = 'published' THEN 'not_started'
+            WHEN l.state <> 'open' THEN 'lot_not_open'
+            WHEN arrived_at < l.starts_at THEN 'not_started'
+            WHEN arrived_at >= l.ends_at + v_drain THEN 'lot_closed'
+            WHEN arrived_at >= l.ends_at THEN 'lot_closing'
+        END;
+        IF rejection IS NOT NULL THEN
+            CONTINUE WHEN NOT v_locked;
+            RETURN;
+        END IF;
 
-    SELECT r.registration_id, r.code, r.state = 'eligible' AND NOT EXISTS (
-               SELECT FROM excluded_party e WHERE e.bidder_id = p_bidder AND e.lifted_at IS NULL
-               AND (e.case_id IS NULL OR e.case_id = l.case_id))
-      INTO v_registration, v_code, v_eligible
-      FROM registration r WHERE r.lot_id = p_lot AND r.bidder_id = p_bidder;
-    v_raising := v_registration = l.leader_id;
-    rejection := CASE
-        WHEN v_eligible IS NOT TRUE THEN 'not_eligible'
-        WHEN p_expected <> coalesce(l.price_minor, l.start_minor) THEN 'price_changed'
-        WHEN p_max % l.tick_minor <> 0 THEN 'off_grid'
-        WHEN p_max < min_next_minor THEN 'bid_too_low'
-        WHEN v_raising AND p_max <= l.leader_max_minor THEN 'self_raise_too_low'
-        WHEN p_max > l.high_minor AND NOT p_confirm_high THEN 'confirm_high_required'
-    END;
-    IF rejection IS NOT NULL THEN
-        RETURN;
-    END IF;
+        SELECT r.registration_id, r.code, r.state = 'eligible' AND NOT EXISTS (
+                   SELECT FROM excluded_party e WHERE e.bidder_id = p_bidder AND e.lifted_at IS NULL
+                   AND (e.case_id IS NULL OR e.case_id = l.case_id))
+          INTO v_registration, v_code, v_eligible
+          FROM registration r WHERE r.lot_id = p_lot AND r.bidder_id = p_bidder;
+        v_raising := v_registration = l.leader_id;
+        rejection := CASE
+            WHEN v_eligible IS NOT TRUE THEN 'not_eligible'
+            WHEN p_expected <> coalesce(l.price_minor, l.start_minor) THEN 'price_changed'
+            WHEN p_max % l.tick_minor <> 0 THEN 'off_grid'
+            WHEN p_max < min_next_minor THEN 'bid_too_low'
+            WHEN v_raising AND p_max <= l.leader_max_minor THEN 'self_raise_too_low'
+            WHEN p_max > l.high_minor AND NOT p_confirm_high THEN 'confirm_high_required'
+        END;
+        IF rejection IS NOT NULL THEN
+            RETURN;
+        END IF;
+    END LOOP;
 
     v_old_price := l.price_minor;
     v_best := l.leader_max_minor;
