@@ -21,6 +21,7 @@ from core.settings import Settings
 from pledgewatch.embedded.stack import StackHandle
 from pledgewatch.wiring import consumers
 from tests.alerts.findings_builder import START, FixedClock, finding, pledged_vehicle, write
+from tests.alerts.recovery.stages import story
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -98,3 +99,50 @@ def test_a_new_password_reaches_the_password_file_of_the_broker(
     dispatch(conn, database_url, tmp_path)
     lines = (tmp_path / "passwords").read_text(encoding="utf-8").splitlines()
     assert [line.split(":")[0] for line in lines] == ["ingest", "D1"]
+
+
+def test_a_vehicle_in_the_yard_gets_its_disposal_case_and_a_settled_sale_ends_the_recovery(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    one = story(conn)
+    with conn.transaction():
+        one.reach("in_yard")
+    dispatch(conn, database_url, tmp_path)
+    opened = conn.execute(
+        "SELECT case_id, state FROM disposal_case WHERE recovery_case_id = %s", (one.case_id,)
+    )
+    ((sale, state),) = opened.fetchall()
+    assert state == "open"
+    for _ in range(2):
+        emit(conn, "disposal.closed", str(sale), {"recovery_case_id": str(one.case_id), "vehicle_id": "V1"})
+    emit(conn, "disposal.closed", "another", {"recovery_case_id": None, "vehicle_id": "V9"})
+    dispatch(conn, database_url, tmp_path)
+    assert (one.case.state, one.custody) == ("closed", "released")
+
+
+def test_a_release_told_by_event_redeems_what_the_door_did_not(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    one = story(conn)
+    with conn.transaction():
+        one.reach("in_yard")
+    dispatch(conn, database_url, tmp_path)
+    one.release("released")
+    dispatch(conn, database_url, tmp_path)
+    assert conn.execute("SELECT state FROM disposal_case").fetchall() == [("redeemed",)]
+
+
+def test_a_hammer_is_kept_beside_what_was_thought_of_the_vehicle(
+    conn: Connection, database_url: str, tmp_path: Path
+) -> None:
+    pledged_vehicle(conn, "V1")
+    emit(
+        conn, "lot.hammered", "lot-1",
+        {
+            "case_id": "c-1", "vehicle_id": "V1", "price_minor": 5_000_000, "currency": "CNY",
+            "hammered_at": NOON.isoformat(),
+        },
+    )  # fmt: skip
+    dispatch(conn, database_url, tmp_path)
+    rows = conn.execute("SELECT days_before, price_minor, estimate_minor FROM disposal_outcome ORDER BY 1")
+    assert rows.fetchall() == [(0, 5_000_000, None), (30, 5_000_000, None), (90, 5_000_000, None)]
