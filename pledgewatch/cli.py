@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "token": Entry("people", "Create an API token."),
     "user": Entry("people", "Create a user with a password."),
     "org": Entry("people", "Add, rename, move or list branches."),
+    "yard": Entry("yard", "Add, change or list yards, where recovered vehicles stand."),
     "openapi": Entry("openapi", "Print or write the OpenAPI document."),
     "auction": Entry("auction", "Write and check the signed protocol of a lot."),
     "ledger": Entry("ledger", "Whether the books of disposal add up."),
@@ -66,6 +67,7 @@ class LazyGroup(TyperGroup):
             return None
         module = importlib.import_module(f"pledgewatch.commands.{entry.module}")
         command = _command_of(module, cmd_name)
+        command.name = command.name or cmd_name  # without it, `--help` lists a line with no name
         command.help = command.help or entry.help
         return command
 

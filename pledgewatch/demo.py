@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.progress import BarColumn, Progress, TextColumn
 
+from alerts.recovery.domain import Yard
+from alerts.recovery.store.yards import get_yard, save_yard
+from collateral.org.tree import HEAD
 from core.clock import ScaledClock, parse_clock_spec, wall_now
 from core.db.pool import connect
 from core.settings import Settings
@@ -23,6 +26,7 @@ from core.telemetry.clock import open_clock
 from core.telemetry.clock_row.store import stored_spec
 from simulator.city.build import city_of
 from simulator.city.geojson import city_geojson
+from simulator.city.network import to_wgs84
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +63,15 @@ def command(data_dir: Path) -> list[str]:
         sys.executable, "-m", "pledgewatch", "simulate", "--scenario", "story",
         "--seed", str(SEED), "--vehicles", str(VEHICLES),
     ]  # fmt: skip
+
+
+def open_yards(database_url: str) -> None:
+    """Register the city's yards, so that a crew of the demo can book a vehicle in; a known one stays."""
+    with connect(database_url, name="demo") as conn:
+        for place in city_of(SEED).of("yard"):
+            if get_yard(conn, place.place_id) is None:
+                lat, lon = to_wgs84(place.centre)
+                save_yard(conn, Yard(place.place_id, place.name, HEAD, lat, lon, ""))
 
 
 def sale_command() -> list[str]:

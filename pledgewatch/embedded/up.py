@@ -131,6 +131,7 @@ def _run(
     if on_ready is not None:
         on_ready(stack, page_url)
     if story is not None:
+        story.open_yards(database_url)
         fleet = RoomProcess(
             "demo fleet", story.command(stack.data_dir), environment, stack.data_dir / "logs" / "demo.log"
         )

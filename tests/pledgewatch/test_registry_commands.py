@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 from core import topics
 from core.db.pool import connect
 from core.mqtt_passwords import verify_mosquitto_password
+from pledgewatch.cli import COMMANDS
+from pledgewatch.demo import open_yards
 
 
 @pytest.fixture
@@ -137,3 +140,38 @@ def test_a_token_can_be_made_for_a_branch_once_the_branch_is_there(pledgewatch):
     assert pledgewatch("org", "save", "east", "华东分公司").returncode == 0
     assert pledgewatch("org", "list").stdout.splitlines() == ["east\thead\t华东分公司", "head\t-\t总部"]
     assert pledgewatch("token", "create", "--role", "recovery", "--org", "east").returncode == 0
+
+
+def test_a_yard_is_saved_changed_and_listed(pledgewatch):
+    where = ("--lat", "30.25", "--lon", "117.95")
+    assert pledgewatch("yard", "save", "north", "城北车库", *where).returncode == 0
+    assert (
+        pledgewatch("yard", "save", "north", "城北二库", *where, "--address", "城北路 1 号").returncode == 0
+    )
+    listed = pledgewatch("yard", "list").stdout.splitlines()
+    assert listed == ["north\thead\t30.250000\t117.950000\t城北二库\t城北路 1 号"]
+    for wrong in (
+        ("no rth", *where),
+        ("east", "--lat", "95", "--lon", "0"),
+        ("east", *where, "--org", "nowhere"),
+    ):
+        refused = pledgewatch("yard", "save", wrong[0], "城东车库", *wrong[1:])
+        assert refused.returncode in {1, 2}, wrong
+        assert "Traceback" not in refused.stderr
+    assert len(pledgewatch("yard", "list").stdout.splitlines()) == 1
+
+
+def test_the_yards_of_the_demo_are_there_from_its_start_and_keep_what_an_operator_changed(
+    database_url, pledgewatch
+):
+    open_yards(database_url)
+    yard_id = pledgewatch("yard", "list").stdout.split("\t")[0]
+    pledgewatch("yard", "save", yard_id, "我的车库", "--lat", "30", "--lon", "118")
+    open_yards(database_url)
+    assert "我的车库" in pledgewatch("yard", "list").stdout
+
+
+def test_the_help_lists_every_command_by_its_name(pledgewatch):
+    shown = pledgewatch("--help", COLUMNS="100").stdout
+    for name in COMMANDS:
+        assert re.search(rf"^\W*{name}\s+\S", shown, re.MULTILINE), name
