@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from simulator.domain import FleetVehicle
     from valuation.vehicles.domain import Estimate
 
-SALES = 3_000
+SALES = 2_000
 MARKET_DAYS = 540
 CHANNEL = "auction"
 LOT_LASTS = timedelta(minutes=5)

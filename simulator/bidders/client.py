@@ -117,6 +117,7 @@ def read_view(page: dict[str, Any]) -> LotView:
         leader_code=page["leader_code"],
         seq=page["seq"],
         left_ms=_moment_ms(page["ends_at"]) - _moment_ms(page["server_time"]),
+        length_ms=_moment_ms(page["ends_at"]) - _moment_ms(page["starts_at"]),
         terms_version=page["terms_version"],
     )
 

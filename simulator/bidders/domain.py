@@ -16,11 +16,15 @@ class Temper(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One bidder; ``worth_minor`` is known to nobody else."""
+    """One bidder; ``worth_minor`` is known to nobody else.
+
+    ``enters_permille``: which part of the bidding has passed before the first wish.
+    """
 
     name: str
     temper: Temper
     worth_minor: int
+    enters_permille: int
     think_ms: int
     late_ms: int
     seed: int
@@ -39,7 +43,13 @@ class LotView:
     leader_code: str | None
     seq: int
     left_ms: int
+    length_ms: int
     terms_version: str = ""
+
+    @property
+    def passed_permille(self) -> int:
+        """Return which part of the bidding has passed."""
+        return 1000 - min(1000, max(0, self.left_ms) * 1000 // max(1, self.length_ms))
 
     @property
     def decided(self) -> bool:

@@ -7,15 +7,16 @@ import random
 from simulator.bidders.domain import LotView, Profile, Temper, Wish
 
 WORTH_PERMILLE = (970, 1_450)
+ENTERS_PERMILLE = (0, 850)
 THINK_MS = (400, 6_000)
 LATE_MS = (300, 9_000)
 JUMP_PERMILLE = 150
 """How often a ladder bidder skips a few steps."""
-TEMPERS = (Temper.PROXY, Temper.LADDER, Temper.LADDER, Temper.LATE)
+TEMPERS = (Temper.LADDER, Temper.PROXY, Temper.LADDER, Temper.LATE)
 
 
 def make_profiles(seed: int, count: int, start_minor: int, tick_minor: int) -> list[Profile]:
-    """Return ``count`` bidders whose worths lie around the start price; the first always reaches it."""
+    """Return ``count`` bidders whose worths lie around the start price; the first reaches it, at once."""
     rng = random.Random(seed)
     found = []
     for number in range(count):
@@ -25,6 +26,7 @@ def make_profiles(seed: int, count: int, start_minor: int, tick_minor: int) -> l
                 name=f"bidder-{number + 1:03d}",
                 temper=TEMPERS[number % len(TEMPERS)],
                 worth_minor=on_grid(start_minor * permille // 1000, tick_minor),
+                enters_permille=rng.randint(*ENTERS_PERMILLE) if number else 0,
                 think_ms=rng.randint(*THINK_MS),
                 late_ms=rng.randint(*LATE_MS),
                 seed=rng.getrandbits(32),
@@ -42,6 +44,8 @@ def decide(profile: Profile, view: LotView, *, leading: bool, placed: int, rng: 
     """Return the bid to place now, or None. ``placed``: how many this bidder has placed."""
     least_minor = view.min_next_minor
     if view.state != "open" or leading or least_minor is None or least_minor > profile.worth_minor:
+        return None
+    if profile.temper is not Temper.LATE and view.passed_permille < profile.enters_permille:
         return None
     if profile.temper is Temper.LADDER:
         step_minor = max(view.tick_minor, least_minor - (view.price_minor or least_minor))

@@ -26,6 +26,7 @@ def view(**changes):
     facts: dict[str, Any] = {
         "state": "open", "start_minor": START, "price_minor": None, "min_next_minor": START, "tick_minor": TICK,
         "currency": "CNY", "leader_code": None, "seq": 1, "left_ms": 60_000,
+        "length_ms": 60_000,
     } | changes  # fmt: skip
     return LotView(**facts)
 
@@ -64,6 +65,17 @@ def test_a_late_bidder_waits_for_the_last_seconds():
     assert decide(late, view(left_ms=late.late_ms + 1, **page), leading=False, placed=0, rng=rng) is None
     wish = decide(late, view(left_ms=late.late_ms, **page), leading=False, placed=0, rng=rng)
     assert wish == Wish(late.worth_minor, "proxy")
+
+
+def test_a_bidder_comes_when_the_own_part_of_the_time_has_passed():
+    someone = next(
+        profile for profile in make_profiles(1, 9, START, TICK)[1:] if profile.temper is Temper.PROXY
+    )
+    wants = {"min_next_minor": min(START, someone.worth_minor), "length_ms": 100_000}
+    early = view(left_ms=100_000 - someone.enters_permille * 100 + 200, **wants)
+    assert decide(someone, early, leading=False, placed=0, rng=random.Random(1)) is None
+    in_time = view(left_ms=100_000 - someone.enters_permille * 100, **wants)
+    assert decide(someone, in_time, leading=False, placed=0, rng=random.Random(1)) is not None
 
 
 class Flaky:
