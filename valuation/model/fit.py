@@ -18,7 +18,7 @@ from valuation.market.fingerprints import of_rows
 from valuation.model.comparables import Past
 from valuation.model.degrade import degraded_copies, share_of
 from valuation.model.interval import Constants
-from valuation.model.rows import Floats, Rows, Vocabulary
+from valuation.model.rows import Floats, Ints, Rows, Vocabulary
 from valuation.model.scores import scores
 from valuation.model.stage import Raw, Stage, train_stage
 from valuation.model.valuer import Model, Reference
@@ -48,7 +48,8 @@ def fit(observations: pa.Table, *, currency: str, channel: str, data_cut: date, 
     present = [name for name in columns if name in observations.column_names]
     prints = of_rows(observations.select(present))
     order = np.argsort(prints, kind="stable")
-    table, prints = observations.take(order), prints[order]
+    ids = _ids(observations)[order]
+    table, prints = observations.select(present).take(order), prints[order]
     vocabulary = Vocabulary.of(table)
     day = np.asarray(table["observed_at"].to_numpy(), dtype="datetime64[D]")
     rows, reason = vocabulary.rows(table, day)
@@ -60,6 +61,7 @@ def fit(observations: pa.Table, *, currency: str, channel: str, data_cut: date, 
             code="too_few_observations",
             usable=len(usable),
         )
+    del table  # its texts are the larger part of the memory; the rows hold what is needed of them
     rows, prints, price_minor = rows.take(usable), prints[usable], price_minor[usable]
     log_price = np.log(price_minor.astype(np.float64))
     weight = np.exp((rows.day - rows.day.max()) / RECENCY_DAYS)
@@ -92,7 +94,7 @@ def fit(observations: pa.Table, *, currency: str, channel: str, data_cut: date, 
             condition=float(np.median(rows.numbers["condition"][has[1]])) if has[1].any() else float("nan"),
             knows_odometer=bool(has[0].any()),
         ),
-        past=Past.of(rows, price_minor, fitted, _ids(table, usable)),
+        past=Past.of(rows, price_minor, fitted, ids[usable]),
     )
 
 
@@ -178,7 +180,7 @@ def _version(prints: Any, currency: str, channel: str, seed: int) -> str:
     return f"{currency.lower()}-{channel}-{digest.hexdigest()[:16]}"
 
 
-def _ids(table: pa.Table, usable: Any) -> Any:
-    if "observation_id" not in table.column_names:
-        return np.full(len(usable), -1, np.int64)
-    return np.asarray(table["observation_id"].to_numpy(), dtype=np.int64)[usable]
+def _ids(observations: pa.Table) -> Ints:
+    if "observation_id" not in observations.column_names:
+        return np.full(observations.num_rows, -1, np.int64)
+    return np.asarray(observations["observation_id"].to_numpy(), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How long and how fine to boost for so many rows: found on rows kept out, see docs of the back-test."""
+"""How long and how fine to boost for so many rows: found on rows kept out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from valuation.model.trees import BoostPlan
 
 _MEDIAN = (
     (300, BoostPlan(trees=120, leaves=6, rate=0.08, least_rows=8, share_of_features=0.5)),
-    (10_000, BoostPlan(trees=300, leaves=15, rate=0.05, least_rows=10, share_of_features=0.4)),
+    (10_000, BoostPlan(trees=150, leaves=15, rate=0.1, least_rows=10, share_of_features=0.4)),
     (150_000, BoostPlan(trees=450, leaves=31, rate=0.08, least_rows=20, share_of_features=0.4)),
 )
 _MEDIAN_LARGE = BoostPlan(trees=250, leaves=63, rate=0.1, least_rows=40, share_of_features=0.4)
 _EDGES = (
     (300, BoostPlan(trees=40, leaves=4, rate=0.1, least_rows=12, share_of_features=0.5)),
-    (10_000, BoostPlan(trees=80, leaves=8, rate=0.08, least_rows=30, share_of_features=0.4)),
+    (10_000, BoostPlan(trees=50, leaves=8, rate=0.12, least_rows=30, share_of_features=0.4)),
     (150_000, BoostPlan(trees=120, leaves=15, rate=0.12, least_rows=50, share_of_features=0.4)),
 )
 _EDGES_LARGE = BoostPlan(trees=120, leaves=31, rate=0.12, least_rows=100, share_of_features=0.4)

@@ -16,10 +16,11 @@ from valuation.model.adjuster import Adjuster, Spread
 from valuation.model.degrade import degraded_copies, share_of
 from valuation.model.features import DIRECTIONS, GUIDED_DIRECTIONS, feature_matrix, guided_matrix
 from valuation.model.level import Groupings, Level, Places
-from valuation.model.rows import Floats, Rows
+from valuation.model.rows import Floats, Ints, Rows
+from valuation.model.trees import teachable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from valuation.model.level import Read
 
@@ -30,7 +31,9 @@ MOST_GUIDED = 120_000
 FAR_LOG = 1.2
 """A price more than this from its level (or 4 robust deviations, if more) teaches typing errors alone."""
 _MADS, _MAD_TO_SIGMA = 4.0, 1.4826
-_FOLD_SALT, _GUIDED_SALT = 101, 102
+MOST_BLIND = 250_000
+"""Rows without an odometer to teach trees; the level learns from all."""
+_FOLD_SALT, _GUIDED_SALT, _BLIND_SALT = 101, 102, 104
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +134,17 @@ def train_stage(
     places = groupings.find(everything)
     level = Level.fit(everything, places, groupings, price, level_weight)
     fold = (share_of(fingerprints, _FOLD_SALT) * FOLDS).astype(np.int64)[origin]
-    features, guided, base = _out_of_fold(everything, places, groupings, price, level_weight, fold)
+    levels = tuple(
+        Level.fit(everything, places, groupings, price, np.where(fold == number, 0.0, level_weight))
+        for number in range(FOLDS)
+    )
+    lesson = _Lesson(everything, places, price, fold, levels)
     has_odometer = ~np.isnan(everything.numbers["odometer_km"])
-    driven = _adjuster(features, price - base, has_odometer, seed)
-    blind = _adjuster(features, price - base, ~has_odometer, seed)
-    pairs = _guided_rows(everything, rows.size, fingerprints)
-    against_guide = None
-    if len(pairs) >= LEAST_GUIDED:
-        ratio = price[pairs] - everything.numbers["log_guide"][pairs]
-        against_guide = Adjuster.train(guided[pairs], ratio, GUIDED_DIRECTIONS, seed)
-    return Stage(groupings, level, driven, blind, against_guide)
+    chosen = share_of(fingerprints, _BLIND_SALT)[origin] * max(1, int((~has_odometer).sum())) < MOST_BLIND
+    driven = lesson.adjuster(np.flatnonzero(has_odometer), seed)
+    blind = lesson.adjuster(np.flatnonzero(~has_odometer & chosen), seed)
+    guided = lesson.guided(_guided_rows(everything, rows.size, fingerprints), seed)
+    return Stage(groupings, level, driven, blind, guided)
 
 
 def _near_rows(rows: Rows, log_price: Floats, weight: Floats, groupings: Groupings) -> np.ndarray:
@@ -151,28 +155,41 @@ def _near_rows(rows: Rows, log_price: Floats, weight: Floats, groupings: Groupin
     return residual < max(FAR_LOG, robust)
 
 
-def _out_of_fold(
-    rows: Rows, places: Places, groupings: Groupings, price: Floats, weight: Floats, fold: np.ndarray
-) -> tuple[Floats, Floats, Floats]:
-    """Return features, guided features and level of each row, from a level that has not seen its fold."""
-    features = np.empty((rows.size, len(DIRECTIONS)))
-    guided = np.empty((rows.size, len(GUIDED_DIRECTIONS)))
-    base = np.empty(rows.size)
-    for number in range(FOLDS):
-        own = np.flatnonzero(fold == number)
-        level = Level.fit(rows, places, groupings, price, np.where(fold == number, 0.0, weight))
-        part = rows.take(own)
-        read = level.read(part, places.take(own))
-        features[own] = feature_matrix(part, read)
-        guided[own] = guided_matrix(part, read)
-        base[own] = read.level
-    return features, guided, base
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What adjusters are taught: rows as levels see them that know nothing of their fold."""
 
+    rows: Rows
+    places: Places
+    price: Floats
+    fold: np.ndarray
+    levels: tuple[Level, ...]
 
-def _adjuster(features: Floats, residual: Floats, mask: np.ndarray, seed: int) -> Adjuster | None:
-    if int(mask.sum()) < LEAST_FOR_TREES:
-        return None
-    return Adjuster.train(features[mask], residual[mask], DIRECTIONS, seed)
+    def adjuster(self, index: Ints, seed: int) -> Adjuster | None:
+        if len(index) < LEAST_FOR_TREES:
+            return None
+        features = np.empty((len(index), len(DIRECTIONS)))
+        base = np.empty(len(index))
+        for own, part, read in self._out_of_fold(index):
+            features[own] = feature_matrix(part, read)
+            base[own] = read.level
+        return Adjuster.train(teachable(features), self.price[index] - base, DIRECTIONS, seed)
+
+    def guided(self, index: Ints, seed: int) -> Adjuster | None:
+        if len(index) < LEAST_GUIDED:
+            return None
+        features = np.empty((len(index), len(GUIDED_DIRECTIONS)))
+        for own, part, read in self._out_of_fold(index):
+            features[own] = guided_matrix(part, read)
+        ratio = self.price[index] - self.rows.numbers["log_guide"][index]
+        return Adjuster.train(teachable(features), ratio, GUIDED_DIRECTIONS, seed)
+
+    def _out_of_fold(self, index: Ints) -> Iterator[tuple[Ints, Rows, Read]]:
+        for number, level in enumerate(self.levels):
+            own = np.flatnonzero(self.fold[index] == number)
+            if len(own):
+                part = self.rows.take(index[own])
+                yield own, part, level.read(part, self.places.take(index[own]))
 
 
 def _guided_rows(rows: Rows, originals: int, fingerprints: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _GRAIN = 2.0**32
 _SMALL = 256
-_LEAST_KNOWN = 50
+LEAST_KNOWN = 50
 THREADS = 1
 """Of one forest. OpenMP's waiting threads spin; on a machine that is shared they cost minutes, not seconds.
 Forests are trained side by side instead, and one thread adds in one order: the same model on any machine."""
@@ -102,9 +102,6 @@ class Forest:
             early_stopping=False,
             random_state=seed,
         )
-        nothing = (~np.isnan(features)).sum(axis=0) < min(_LEAST_KNOWN, len(features))
-        if nothing.any():  # a column (nearly) nobody filled teaches nothing, and stops scikit-learn's binning
-            features = np.where(nothing, 0.0, features)
         with threadpool_limits(THREADS, user_api="openmp"):
             booster.fit(features, target)
         trees = [stage[0].nodes for stage in booster._predictors]  # noqa: SLF001 - the only way to the arrays
@@ -147,6 +144,13 @@ class Forest:
         for name in _FIELDS:
             nodes[name] = arrays[name]
         return Forest(float(arrays["start"][0]), nodes, arrays["offsets"])
+
+
+def teachable(features: Floats) -> Floats:
+    """Put 0 into columns that (nearly) nobody filled: they teach nothing, and stop scikit-learn's binning."""
+    nothing = (~np.isnan(features)).sum(axis=0) < min(LEAST_KNOWN, len(features))
+    features[:, nothing] = 0.0
+    return features
 
 
 def _deepest(child: Ints, roots: Ints) -> int:
