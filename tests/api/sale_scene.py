@@ -28,6 +28,7 @@ class Person:
 
     client: httpx.Client
     name: str
+    token: str
     registration: dict[str, Any] = field(default_factory=dict)
     bidder_id: int = 0
 
@@ -120,7 +121,7 @@ class Sale:
                 base_url=self.served.base_url, headers={"Authorization": f"Bearer {token}"}, timeout=20
             )
             self.served.clients[f"bidder-{len(self.people)}"] = client
-            person = Person(client, f"竞买人{number}")
+            person = Person(client, f"竞买人{number}", token)
             body = {"terms_version": self.lot()["terms_version"], "display_name": person.name}
             person.registration = made(client.post(f"{API}/lots/{self.lot_id}/registrations", json=body))
             person.bidder_id = person.registration["bidder_id"]

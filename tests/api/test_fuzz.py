@@ -18,7 +18,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.document import describe
-from tests.fix_api import Served
+from api.roles import PUBLIC, RULES
+from collateral.domain import Role
+from tests.api.sale_scene import Sale
 
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 
@@ -48,14 +50,41 @@ def operations() -> list[tuple[str, str]]:
     ]
 
 
+def stage(sale: Sale) -> dict[str, list[Any]]:
+    """One vehicle sold and unpaid, another on sale with a question open: what the routes of a sale are about."""
+    settlement = sale.sell()
+    sold, sold_case, winner = sale.lot_id, sale.case_id, sale.people[1]
+    sale.open_case("V2")
+    sale.prepare()
+    sale.draft()
+    sale.move(sale.staff, "submit")
+    sale.move(sale.other, "publish")
+    sale.come(1)
+    sale.open()
+    question = sale.move(sale.staff, "suspend", reason="x").json()["approval"]["id"]
+    return {
+        "lot_id": [sold, sale.lot_id], "case_id": [sold_case, sale.case_id], "settlement_id": [settlement["id"]],
+        "registration_id": [winner.registration["id"], sale.people[2].registration["id"]],
+        "bidder_id": [person.bidder_id for person in sale.people], "approval_id": [question],
+        "step": ["keys", "insurance"],
+    }  # fmt: skip
+
+
+def allowed(case: Case, role: Role) -> bool:
+    operation: str = case.operation.definition.raw["operationId"]
+    return RULES[operation] is PUBLIC or role in RULES[operation]
+
+
 # The pool of the server in this process draws jitter from the global random while a case is drawn;
 # hypothesis takes that for the strategy's doing.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize(
     "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"]
 )
-def test_no_route_crashes_and_every_answer_is_as_documented(served: Served, mode: GenerationMode):
-    ids: dict[str, list[Any]] = dict(REAL)
+def test_no_route_crashes_and_every_answer_is_as_documented(sale: Sale, mode: GenerationMode):
+    served = sale.served
+    on_sale = stage(sale)
+    ids: dict[str, list[Any]] = REAL | on_sale
     ids["alert_id"] = [item["id"] for item in served.as_("admin").get("/api/v1/alerts").json()["items"]]
     chance = random.Random(7)
     seen: dict[str, set[int]] = {}
@@ -65,11 +94,14 @@ def test_no_route_crashes_and_every_answer_is_as_documented(served: Served, mode
             # Half of the requests are about something that exists; most made-up ids end in a 404.
             if (
                 mode is GenerationMode.POSITIVE
+                # A disposal case is another thing than the case of a recovery.
+                and (name != "case_id" or case.path.startswith("/api/v1/disposal-cases"))
                 and name in (case.path_parameters or {})
                 and chance.random() < 0.7
             ):
                 case.path_parameters[name] = chance.choice(values)
-        bearer = {"Authorization": f"Bearer {served.town.tokens['admin']}"}
+        who = served.town.tokens["admin"] if allowed(case, Role.ADMIN) else sale.people[0].token
+        bearer = {"Authorization": f"Bearer {who}"}
         answer = case.call(base_url=served.base_url, headers=bearer)
         case.validate_response(answer, checks=CHECKS)
         seen.setdefault(case.operation.label, set()).add(answer.status_code)

@@ -9,11 +9,14 @@ const page = document.getElementById('lot');
 const words = JSON.parse(page.dataset.words);
 const $ = (id) => document.getElementById(id);
 const HISTORY = 40;
+const LOOK_MS = 2000;
+const CALM_LOOKS = 8;
 const SPOKEN_MS = [300000, 60000, 10000];
 let lot = JSON.parse(page.dataset.lot);
 let mine = JSON.parse(page.dataset.mine);
 let spoken = Infinity;
 let etag = null;
+let live = false;
 window.__lot = {get state() { return lot; }, get mine() { return mine; }};
 
 const money = (minor) => ({amount_minor: minor, currency: lot.start_price.currency});
@@ -209,6 +212,7 @@ function wireRegistration() {
 }
 
 function connected(up) {
+  live = up;
   const mark = $('live-mark');
   mark.classList.toggle('down', !up);
   put('live-text', say(up ? 'stream.up' : 'stream.down'));
@@ -221,4 +225,9 @@ draw();
 await refresh().catch(() => toast(say('stream.down'), 'fault'));
 stream(`/api/v1/lots/${lot.id}/events`, heard, connected, {after: lot.seq});
 setInterval(tick, 100);
-setInterval(() => refresh().catch(() => {}), 15000);
+// Without a stream (too many pages open, or a proxy that cuts them) the page asks, often enough to bid by.
+let looks = 0;
+setInterval(() => {
+  looks += 1;
+  if (!live || looks % CALM_LOOKS === 0) refresh().catch(() => {});
+}, LOOK_MS);
