@@ -187,8 +187,11 @@ def own(conn: Connection, registration: Registration, lot: Lot, bidder: Bidder) 
     """Build the bidder's own view."""
     mine = bids.bids_of_bidder(conn, bidder.bidder_id, lot_id=lot.lot_id, limit=500)
     highest = max((bid.max_minor for bid in mine), default=None)
+    # Who of the staff barred them stays inside.
+    why = (registration.barred_reason or "").rpartition(" (")[0] or None
     return OwnRegistrationOut(
-        **_base(conn, registration, lot).model_dump(exclude={"bidder_id", "display_name"}),
+        **_base(conn, registration, lot).model_dump(exclude={"bidder_id", "display_name", "barred_reason"}),
+        barred_reason=why,
         bidder_id=bidder.bidder_id, display_name=bidder.display_name, kyc_state=bidder.kyc_state,
         wallet=Money(
             amount_minor=deposits.balance(conn, bidder.bidder_id, lot.currency).amount_minor,

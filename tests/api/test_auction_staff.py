@@ -167,7 +167,9 @@ def test_a_barred_bidder_bids_no_more_and_a_leader_is_not_barred(sale: Sale):
         None,
     )
     refused(second.bid(sale.lot_id, START + STEP), 403, "not_eligible")
-    wallet = second.client.get(f"{API}/me/registrations").json()["items"][0]["wallet"]
+    told = second.client.get(f"{API}/me/registrations").json()["items"][0]
+    assert told["barred_reason"] == "身份材料存疑", "and not by whom"
+    wallet = told["wallet"]
     assert wallet["amount_minor"] == 5_000_000, "the deposit came back"
     excluded = sale.staff.post(f"{API}/bidders/{second.bidder_id}/exclusions", json={"reason": "relative"})
     assert excluded.status_code == 201
