@@ -48,6 +48,7 @@ def test_an_inspection_is_stored_as_it_was_told(conn: Connection):
         ({"inspector": " "}, "inspector_missing"),
         ({"inspected_at": NOW + timedelta(hours=1)}, "bad_inspected_at"),
         ({"inspected_at": datetime(2026, 11, 1)}, "bad_inspected_at"),  # noqa: DTZ001 - the fault under test
+        ({"inspected_at": datetime(1, 1, 1, tzinfo=UTC)}, "bad_inspected_at"),
         ({"odometer_km": -1.0}, "bad_odometer"),
         ({"odometer_km": 3e6}, "bad_odometer"),
         ({"odometer_km": float("nan")}, "bad_odometer"),
@@ -115,6 +116,8 @@ def test_an_appraisal_nobody_asked_for_is_kept_as_an_override(conn: Connection):
         ({"appraiser": ""}, "reason_missing"),
         ({"reason": " "}, "reason_missing"),
         ({"appraised_on": date(2026, 11, 21)}, "bad_appraised_on"),
+        ({"appraised_on": date.max}, "bad_appraised_on"),
+        ({"valid_until": date.max}, "bad_valid_until"),
         ({"valid_until": date(2026, 11, 19)}, "bad_valid_until"),
         ({"valid_until": date(2028, 11, 19)}, "bad_valid_until"),
     ],

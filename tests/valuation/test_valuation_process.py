@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -61,3 +62,25 @@ def test_the_process_waits_for_a_database_that_is_away():
         assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=30) == 0
+
+
+def test_the_command_marks_all_then_one_and_names_a_vehicle_it_does_not_know(database_url: str):
+    with connect(database_url, name="test", autocommit=True) as conn:
+        pledge(conn, "V1", 8_000_000)
+    environment = os.environ | {"PLEDGEWATCH_DATABASE_URL": database_url}
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pledgewatch", "valuation", "mark", "--json", *more]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    everything = run()
+    assert everything.returncode == 0, everything.stderr
+    assert json.loads(everything.stdout.splitlines()[-1]) == {
+        "vehicles": 1, "loans": 1, "raised": 0, "cleared": 0, "by_status": {"not_valued": 1},
+    }  # fmt: skip
+    one = json.loads(run("--vehicle", "V1").stdout.splitlines()[-1])
+    assert (one["vehicle_id"], one["status"], one["reason"]) == ("V1", "not_valued", "no_model")
+    unknown = run("--vehicle", "V404")
+    assert (unknown.returncode, "vehicle_not_found" in unknown.stderr) == (1, True)

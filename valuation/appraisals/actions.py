@@ -8,6 +8,7 @@ from core.domain.money import check_currency
 from core.errors import Conflict, Rejected
 from valuation.appraisals import store
 from valuation.appraisals.domain import OVERRIDE, VALID_FOR, VALID_MOST, Appraisal, Figure
+from valuation.vehicles.store import lock_vehicles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +45,14 @@ def record(conn: Connection, vehicle_id: str, figure: Figure, actor: str, *, tod
     Raises:
         Rejected: not a positive amount, no reason or appraiser, a date ahead, or valid for over a year.
     """
+    _check(figure, today)
     valid_until = figure.valid_until or figure.appraised_on + VALID_FOR
-    _check(figure, valid_until, today)
+    lock_vehicles(conn, [vehicle_id])
     question = store.open_appraisal(conn, vehicle_id) or ask(conn, vehicle_id, (OVERRIDE,), actor)
     return store.answer(conn, question.appraisal_id, figure, valid_until, actor)
 
 
-def _check(figure: Figure, valid_until: date, today: date) -> None:
+def _check(figure: Figure, today: date) -> None:
     check_currency(figure.currency)
     if not 0 < figure.value_minor <= LARGEST_MINOR:
         raise Rejected(
@@ -64,9 +66,10 @@ def _check(figure: Figure, valid_until: date, today: date) -> None:
             f"Appraisal: expected appraised_on not after {today}, was {figure.appraised_on}",
             code="bad_appraised_on",
         )
-    if not figure.appraised_on <= valid_until <= figure.appraised_on + VALID_MOST:
+    latest = figure.appraised_on + VALID_MOST
+    if figure.valid_until is not None and not figure.appraised_on <= figure.valid_until <= latest:
         raise Rejected(
             f"Appraisal: expected valid_until within {VALID_MOST.days} days of the appraisal,"
-            f" was {valid_until}",
+            f" was {figure.valid_until}",
             code="bad_valid_until",
         )

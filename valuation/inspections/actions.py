@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from core.errors import Rejected
@@ -19,6 +19,7 @@ from valuation.inspections.domain import (
     NewInspection,
 )
 from valuation.vehicles.odometer import is_wound_back
+from valuation.vehicles.store import lock_vehicles
 
 if TYPE_CHECKING:
     from core.db.pool import Connection
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 AHEAD_MOST = timedelta(minutes=10)
 """What the clocks of two machines may differ; the same grace as reports have."""
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""Before it a date is a slip of typing."""
 PHOTOS_MOST = 40
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -46,6 +49,9 @@ def record(conn: Connection, told: NewInspection, actor: str, *, now: datetime) 
         Rejected: a field out of range, an unknown flag, or an inspection of the future.
     """
     _check(told, now)
+    lock_vehicles(
+        conn, [told.vehicle_id]
+    )  # before any row of ours: the nightly mark takes them in this order
     known_km = store.greatest_reading_before(conn, told.vehicle_id, told.inspected_at)
     inspection = store.insert_inspection(conn, told, actor)
     asked = None
@@ -68,9 +74,9 @@ def _check(told: NewInspection, now: datetime) -> None:
         )
     if not told.inspector.strip():
         raise Rejected("Expected the name of the inspector, was empty", code="inspector_missing")
-    if told.inspected_at.tzinfo is None or told.inspected_at > now + AHEAD_MOST:
+    if told.inspected_at.tzinfo is None or not EARLIEST <= told.inspected_at <= now + AHEAD_MOST:
         raise Rejected(
-            f"Expected inspected_at with a time zone, not after now, was {told.inspected_at.isoformat()}",
+            f"Expected inspected_at with a time zone, from 1990 to now, was {told.inspected_at.isoformat()}",
             code="bad_inspected_at",
         )
     if told.odometer_km is not None and not 0 <= told.odometer_km <= ODOMETER_MOST_KM:
