@@ -43,9 +43,9 @@ FIT_MODULE = "pledgewatch.bench.market.fitting"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured; keys name 500k and 100k, smaller runs are scaled up and say so."""
+    """How much is measured; keys name 500k and 100k: shorter runs are scaled up and say so."""
 
-    sales: int = 500_000
+    sales: int = 200_000
     peer_sales: int = 3_000
     estimates: int = 100_000
     marked: int = 10_000
@@ -54,7 +54,7 @@ class Size:
     models: int = 12
 
 
-LONG = Size(peer_sales=20_000, marked=100_000, api_seconds=30.0)
+LONG = Size(sales=500_000, peer_sales=20_000, marked=100_000, api_seconds=30.0)
 
 
 def bench_valuation(

@@ -89,7 +89,7 @@ async def fire(rig, lot, ends_s, rng):
         moment = ends_s - rng.uniform(0, LAST_MS / 1000)
         await asyncio.sleep(max(0.0, moment - monotonic()))
         answer = await line.send(wire)
-        line.close()
+        await line.close()
         return amount, Verdict.of(answer.status, answer.body)
 
     return await asyncio.gather(*(one(line, guest) for line, guest in zip(lines, rig.guests, strict=True)))

@@ -7,6 +7,7 @@ measure itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,17 +75,19 @@ class Line:
             status, headers = await read_head(self._reader)
             body = await self._reader.readexactly(int(headers.get(b"content-length", b"0")))
         except (OSError, asyncio.IncompleteReadError, ValueError):
-            self.close()
+            await self.close()
             return Answer(0, b"", sent_s, monotonic(), {})
         if headers.get(b"connection", b"").lower() == b"close":
-            self.close()
+            await self.close()
         return Answer(status, body, sent_s, monotonic(), headers)
 
-    def close(self) -> None:
-        """Drop the connection."""
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
+    async def close(self) -> None:
+        """Drop the connection, and see it gone before the loop may end."""
+        writer, self._reader, self._writer = self._writer, None, None
+        if writer is not None:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes]]:
@@ -111,8 +114,7 @@ async def run_load(
 
     await asyncio.gather(*map(keep_busy, opened))
     spent_s = monotonic() - began_s
-    for line in opened:
-        line.close()
+    await asyncio.gather(*(line.close() for line in opened))
     return done, spent_s
 
 

@@ -105,7 +105,8 @@ def acknowledged_before_a_kill(
                 answer = await line.send(next(calls).encode())
                 found.append(answer)
                 if answer.status == 0:
-                    return
+                    break
+            await line.close()
 
         async def kill() -> None:
             await asyncio.sleep(after_s)

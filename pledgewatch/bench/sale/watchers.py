@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -75,6 +76,8 @@ async def _watch(
                 _note(crowd, part)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     watching = [asyncio.create_task(one()) for _ in range(watchers)]
     waiting = asyncio.create_task(opened.wait())
@@ -87,6 +90,7 @@ async def _watch(
         await line.send(bid_call(lot, guests[number % len(guests)], 500_000 + number).encode())
         await asyncio.sleep(every_s)
     await asyncio.sleep(SETTLE_S)
+    await line.close()
     for task in watching:
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
