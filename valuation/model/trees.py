@@ -16,6 +16,8 @@ from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTY
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from threadpoolctl import threadpool_limits
 
+from valuation.model.monotone import monotone_values
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -106,8 +108,8 @@ class Forest:
             booster.fit(features, target)
         trees = [stage[0].nodes for stage in booster._predictors]  # noqa: SLF001 - the only way to the arrays
         nodes = np.concatenate(trees)
-        nodes["value"] = np.round(nodes["value"] * _GRAIN) / _GRAIN
         offsets = np.cumsum([0, *(len(tree) for tree in trees)]).astype(np.int64)
+        nodes["value"] = np.round(monotone_values(nodes, offsets, directions) * _GRAIN) / _GRAIN
         start = float(np.round(booster._baseline_prediction.item() * _GRAIN) / _GRAIN)  # noqa: SLF001
         return Forest(start, nodes, offsets)
 
