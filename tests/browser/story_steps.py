@@ -289,6 +289,7 @@ def the_bidder_bids_and_hears_of_being_outbid(story: Story, rival: Person) -> No
     assert answer["status"] == "leading"
     expect(page.locator("#standing-text")).to_have_text("您已被超过", timeout=5_000)
     expect(page.locator("#leader")).to_have_text(rival.code)
+    expect(page.locator("#bid-answer")).to_have_text("")
 
 
 def the_bidder_bids_again_and_leads(story: Story, rival: Person) -> None:

@@ -137,7 +137,10 @@ function heard(kind, event) {
       draw();
       $('price').animate?.([{opacity: 0.35}, {opacity: 1}], {duration: 350});
       announce(say('lot.news', {amount: format(lot.price), code: lot.leader_code}));
-      if (mine && was === mine.code && lot.leader_code !== mine.code) announce(say('lot.you.outbid'));
+      if (mine && was === mine.code && lot.leader_code !== mine.code) {
+        put('bid-answer', '');  // what it said of the last bid is no longer so
+        announce(say('lot.you.outbid'));
+      }
     }
     return;
   }
