@@ -58,7 +58,7 @@ def pay_by_passed(conn: Connection, lot: Lot) -> bool:
     if settlement is None or settlement.state != SettlementState.AWAITING_PAYMENT:
         lots.arm_timer(conn, lot.lot_id, None, None)
         return False
-    if settlement.pay_by > settlements.database_now(conn):
+    if settlement.pay_by > lots.database_now(conn):
         lots.arm_timer(conn, lot.lot_id, settlement.pay_by, "pay_by")
         return False
     booking.default(conn, settlement, lot)

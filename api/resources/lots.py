@@ -18,7 +18,6 @@ from api.sale.lots import lot_out, lots_out
 from api.sale.models import Body, Line, LotOut, PositiveMinor, Reason, State, Text, lot_etag
 from api.sale.visitors import (
     HIDDEN_STATES,
-    PUBLIC_STATES,
     Visitor,
     is_public,
     own_lot,
@@ -26,7 +25,7 @@ from api.sale.visitors import (
     visible_lot,
 )
 from auction.approvals import actions as approvals
-from auction.domain import Lot
+from auction.domain import PUBLIC_STATES, Lot
 from auction.lots import actions, store
 from auction.protocol import export
 from auction.protocol.signing import protocol_key

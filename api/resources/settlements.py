@@ -74,7 +74,7 @@ def record_settlement_payment(settlement_id: UUID, body: PaymentIn, conn: Conn, 
     own_settlement(conn, asker, settlement_id)
     outcome = actions.record_payment(
         conn, settlement_id, body.reference, DomainMoney(body.amount.amount_minor, body.amount.currency),
-        body.received_at or store.database_now(conn), asker.actor,
+        body.received_at or lots.database_now(conn), asker.actor,
     )  # fmt: skip
     return PaymentOut.of(conn, outcome)
 

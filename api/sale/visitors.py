@@ -17,11 +17,7 @@ if TYPE_CHECKING:
     from core.db.pool import Connection
 
 HIDDEN_STATES = ("draft", "review")
-PUBLIC_STATES = (
-    "published", "open", "suspended", "hammered", "unsold", "withdrawn", "paid", "defaulted", "transferred",
-    "handed_over", "closed",
-)  # fmt: skip
-ENDED_STATES = frozenset(PUBLIC_STATES) - {"published", "open", "suspended"}
+"""The states that `auction.domain.PUBLIC_STATES` leaves to the staff."""
 
 
 def visitor_of(request: Request, conn: Conn) -> Asker | None:

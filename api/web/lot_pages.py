@@ -15,9 +15,10 @@ from api.resources.lots import position
 from api.resources.registrations import own
 from api.sale.events import BID, bid_line
 from api.sale.lots import lot_out, lots_out, words_of
-from api.sale.visitors import HIDDEN_STATES, PUBLIC_STATES, Visitor, is_public, sees_drafts, visible_lot
+from api.sale.visitors import HIDDEN_STATES, Visitor, is_public, sees_drafts, visible_lot
 from api.web.render import locale_of, render
 from auction.bidders import store as bidders
+from auction.domain import PUBLIC_STATES
 from auction.log import store as log
 from auction.lots import store
 from collateral.domain import Role

@@ -60,7 +60,7 @@ def record_payment(
         raise Rejected(
             f"Payment: expected {settlement.currency}, was {amount.currency}", code="currency_mismatch"
         )
-    if received_at.tzinfo is None or received_at > store.database_now(conn):
+    if received_at.tzinfo is None or received_at > lots.database_now(conn):
         raise Rejected(
             f"Payment: expected received_at in the past with a zone, was {received_at.isoformat()}",
             code="bad_received_at",

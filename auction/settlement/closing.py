@@ -10,7 +10,7 @@ from auction.cases import store as cases
 from auction.deposits.wallets import check_amount, check_reference
 from auction.ledger import book
 from auction.ledger.domain import Account, AccountKind, Posting, bank, of_case, of_lot
-from auction.settlement.store import database_now
+from auction.lots.store import database_now
 from auction.settlement.waterfall import Leg, Waterfall
 from collateral.domain import Payment
 from collateral.loans.book import record_payment

@@ -188,11 +188,3 @@ def payments_of(conn: Connection, settlement_id: UUID) -> list[SettlementPayment
             " ORDER BY recorded_at, payment_id",
             (settlement_id,),
         ).fetchall()
-
-
-def database_now(conn: Connection) -> datetime:
-    """Return the only time that settlements know."""
-    row = conn.execute("SELECT clock_timestamp()").fetchone()
-    assert row is not None  # noqa: S101 - a SELECT without FROM has a row
-    now: datetime = row[0]
-    return now
