@@ -106,18 +106,6 @@ def publish_lot(conn: Connection, lot_id: UUID) -> Lot:
     return lots.publish(conn, lot_id, SECOND)
 
 
-def stage_lot(
-    conn: Connection, vehicle_id: str, pack: Pack, *, value_minor: int, lasts: timedelta, title: str = ""
-) -> Lot:
-    """Return a published lot that starts now, at the floor price of the pack."""
-    case = stage_case(conn, vehicle_id, value_minor, pack)
-    start_minor = floor_on_grid(value_minor, pack)
-    lot = draft_lot(
-        conn, case.case_id, pack, title=title or f"Lot of {vehicle_id}", start_minor=start_minor, lasts=lasts
-    )
-    return publish_lot(conn, lot.lot_id)
-
-
 def invite(conn: Connection, name: str, *, deposit: Money) -> Guest:
     """Make a verified bidder with a token and money enough for many deposits of this size."""
     token = create_token(conn, "bidder", name=name)

@@ -55,11 +55,6 @@ def pending_of_lot(conn: Connection, lot_id: UUID) -> list[Hold]:
     return _holds(conn, "WHERE lot_id = %s AND state = 'pending' ORDER BY hold_id", (lot_id,))
 
 
-def holds_of_bidder(conn: Connection, bidder_id: int) -> list[Hold]:
-    """Return every hold of a bidder, newest first."""
-    return _holds(conn, "WHERE bidder_id = %s ORDER BY placed_at DESC, hold_id", (bidder_id,))
-
-
 def _holds(conn: Connection, where: str, values: Sequence[object]) -> list[Hold]:
     with conn.cursor(row_factory=class_row(Hold)) as cursor:
         return cursor.execute(f"SELECT {_COLUMNS} FROM deposit_hold {where}", values).fetchall()

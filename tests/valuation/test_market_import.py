@@ -21,7 +21,7 @@ from valuation.frame import OBSERVATION_SCHEMA
 from valuation.intake.mapping import load_mapping
 from valuation.market import store
 from valuation.market.importing import import_file
-from valuation.market.store import load_observations, observations_after
+from valuation.market.store import load_observations
 
 MAPPING = """
 [columns]
@@ -104,10 +104,6 @@ def test_what_is_stored_comes_back_cell_for_cell(market_db, mapping, write):
         == 0
     )
     assert load_observations(market_db, currency="CNY", channel="retail").num_rows == 0
-    page = observations_after(market_db, make="volkswagen", limit=2)
-    assert [row["reference"] for row in page] == ["4", "3"]
-    after = observations_after(market_db, make="volkswagen", after=page[-1]["observation_id"])
-    assert [row["reference"] for row in after] == ["1"]
 
 
 def test_a_file_imported_again_adds_nothing_and_says_so(market_db, mapping, write):

@@ -40,12 +40,6 @@ def get_state(conn: Connection, source: str) -> SourceState | None:
     return SourceState(*row) if row else None
 
 
-def list_states(conn: Connection) -> list[SourceState]:
-    """Return all sources by name."""
-    rows = conn.execute(f"SELECT {_COLUMNS} FROM market_source_state ORDER BY source").fetchall()
-    return [SourceState(*row) for row in rows]
-
-
 def record_success(
     conn: Connection,
     source: str,

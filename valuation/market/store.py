@@ -173,37 +173,6 @@ def load_observations(
     return without_twins(told)
 
 
-def observations_after(
-    conn: Connection,
-    *,
-    after: int | None = None,
-    currency: str | None = None,
-    channel: str | None = None,
-    make: str | None = None,
-    model: str | None = None,
-    limit: int = 100,
-) -> list[dict[str, Any]]:
-    """Return a page, newest row first; ``after`` is the last observation_id of the page before."""
-    names = ["observation_id", *_NAMES]
-    wanted = {"currency": currency, "channel": channel, "make": make, "model": model}
-    asked = {name: value for name, value in wanted.items() if value is not None}
-    tests: list[sql.Composable] = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in asked
-    ]
-    if after is not None:
-        tests.append(sql.SQL("observation_id < %(after)s"))
-    rows = conn.execute(
-        sql.SQL(
-            "SELECT {} FROM market_observation WHERE {} ORDER BY observation_id DESC LIMIT %(limit)s"
-        ).format(
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-            sql.SQL(" AND ").join(tests) if tests else sql.SQL("true"),
-        ),
-        {**asked, "after": after, "limit": limit},
-    ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
 def _copy_in(conn: Connection, table: str, rows: pa.Table) -> None:
     if rows.num_rows == 0:
         return

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from auction.lots.store import get_lot
 from collateral.domain import Vehicle
 from collateral.vehicles.store import upsert_vehicles
 from core.clock import monotonic
@@ -77,10 +76,6 @@ class Stage:
         return self._await(
             lambda: set(store.states(self.conn, lot_ids)) <= wanted, f"{len(lot_ids)} lots {state}", within_s
         )
-
-    def reload(self, lot: Lot) -> Lot:
-        """Return a lot as it is now."""
-        return get_lot(self.conn, lot.lot_id)
 
     def _await(self, ask: Callable[[], bool], what: str, within_s: float) -> float:
         began_s, pause = monotonic(), Pause(longest_s=0.05)
