@@ -1,4 +1,5 @@
 """The invariants of the books as questions to the database.
 
-In: nothing. Out: how many rows violate each. Reads the tables of ledger, deposits, settlement. Process: none.
+In: nothing. Out: how many rows violate each. Tables: none of its own; it reads those of ledger, deposits and
+settlement. Process: none (`pledgewatch ledger check`).
 """
