@@ -175,9 +175,8 @@ async def place_bid(
 def _decide(call: Call, services: Services, lot_id: UUID, body: BidIn, path: str) -> Answered:
     lot = visible_lot(call.conn, None, lot_id)
     if body.max is not None and body.max.currency != lot.currency:
-        return _problem(
-            422, "currency_mismatch", f"Expected {lot.currency}, was {body.max.currency}", path, _known(lot, services)
-        )
+        expected = f"Expected {lot.currency}, was {body.max.currency}"
+        return _problem(422, "currency_mismatch", expected, path, _known(lot, services))
     bidder = bidders.bidder_of_actor(call.conn, call.asker.actor)
     if bidder is None:
         return _problem(

@@ -1,4 +1,4 @@
-"""The words of the pages: per language one catalogue and one per room beside it, checked for holes by a test."""
+"""The words of the pages: per language one catalogue and one for each room; a test looks for holes."""
 
 from __future__ import annotations
 
