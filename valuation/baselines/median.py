@@ -44,7 +44,7 @@ def _nearest_median(model: Model, known: pa.Table, asked: pa.Table, days: Any) -
     for place in range(min(rows.size, MOST_ASKED)):
         near = model.past.nearest(rows.take(np.array([place])), 0.0, NEAREST)
         if near:
-            value[place] = float(np.median([one.price_minor for one in near]))
+            value[place] = np.median([one.price_minor for one in near])
     return value
 
 

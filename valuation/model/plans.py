@@ -8,7 +8,6 @@ _MEDIAN = (
     (300, BoostPlan(trees=120, leaves=6, rate=0.08, least_rows=8, share_of_features=0.5)),
     (1_500, BoostPlan(trees=100, leaves=10, rate=0.12, least_rows=10, share_of_features=0.4)),
     (10_000, BoostPlan(trees=150, leaves=15, rate=0.1, least_rows=10, share_of_features=0.4)),
-    (60_000, BoostPlan(trees=500, leaves=63, rate=0.05, least_rows=25, share_of_features=0.4)),
     (150_000, BoostPlan(trees=450, leaves=31, rate=0.08, least_rows=20, share_of_features=0.4)),
 )
 _MEDIAN_LARGE = BoostPlan(trees=250, leaves=63, rate=0.1, least_rows=40, share_of_features=0.4)
