@@ -12,13 +12,15 @@ from alerts.intake import reprioritise
 from auction.cases import actions as disposal
 from collateral.devices.store import spans
 from collateral.provisioning import broker_accounts
-from core.clock import to_ms
+from core.clock import to_ms, wall_now
 from core.db.pool import Connection, connect
 from core.events.store import DomainEvent
 from core.policy.pack import load_pack
 from core.telemetry.writing.store import move_reports
 from geofence.domain import BEGINNING_MS
 from geofence.store.replays import queue
+from valuation.inspections import actions as inspections
+from valuation.inspections.domain import NewInspection
 from valuation.service.backtest import record_disposal
 
 if TYPE_CHECKING:
@@ -49,6 +51,23 @@ def sale_closes_case(conn: Connection, event: DomainEvent) -> None:
     case_id = event.payload.get("recovery_case_id")
     if isinstance(case_id, str):
         close_after_disposal(conn, UUID(case_id), event.subject)
+
+
+def yard_reads_the_odometer(conn: Connection, event: DomainEvent) -> None:
+    """What the yard read off the instrument counts for the value, as an inspection does."""
+    told = event.payload
+    inspections.record(
+        conn,
+        NewInspection(
+            vehicle_id=told["vehicle_id"],
+            inspected_at=datetime.fromisoformat(told["in_yard_at"]),
+            inspector=told["received_by"],
+            odometer_km=told["odometer_km"],
+            note="入库",
+        ),
+        "system:recovery",
+        now=wall_now(),
+    )
 
 
 def release_redeems(conn: Connection, event: DomainEvent) -> None:
@@ -95,5 +114,5 @@ def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
         "broker": {"device.credentials_changed": credentials_reach_the_broker},
         "disposal": {"case.in_yard": yard_opens_disposal, "case.released": release_redeems},
         "recovery": {"disposal.closed": sale_closes_case},
-        "valuation": {"lot.hammered": record_disposal},
+        "valuation": {"case.in_yard": yard_reads_the_odometer, "lot.hammered": record_disposal},
     }

@@ -10,6 +10,7 @@ from alerts.cases import store as cases
 from alerts.recovery.domain import GROUND_KINDS, LEASE_FORMS, LEASE_RECOVERY, Ground
 from alerts.recovery.store import grounds as store
 from collateral.loans import store as loans
+from collateral.staff.persons import same_person
 from core.clock import wall_now
 from core.errors import Conflict, Forbidden, Rejected
 
@@ -73,7 +74,7 @@ def decide_ground(
     ground = store.get_ground(conn, case_id, ground_id)
     if ground.state != "pending":
         raise Conflict(f"Expected a ground that awaits approval, was {ground.state}", code="ground_decided")
-    if ground.recorded_by == actor:
+    if same_person(actor, ground.recorded_by):
         raise Forbidden(
             f"Expected a second person to decide, was {actor}, who recorded the ground", code="same_person"
         )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.db.pool import Connection
 
 INVENTORY_STATES = frozenset({"recovered", "in_yard"})
-LONGEST_KM = 3_000_000
+LONGEST_KM = 2_000_000
 """Beyond what any road vehicle has run; a typing error, not a distance."""
 MOST_KEYS = 20
 MOST_ITEMS = 200

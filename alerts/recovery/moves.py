@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from alerts.cases import store as cases
@@ -15,6 +16,7 @@ from alerts.recovery.store import dispatches, links
 from alerts.recovery.store import grounds as ground_store
 from collateral.domain import Custody
 from collateral.vehicles import store as vehicles
+from core.clock import wall_now
 from core.errors import Conflict, Rejected
 from core.events.store import emit
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from alerts.cases.store import CaseFile
     from collateral.contacts.hours import ContactHours
     from core.db.pool import Connection
+
+
+LONGEST_VISIT = timedelta(hours=14)
+"""No longer than people may be contacted on a day, so that no night lies inside."""
+FARTHEST_VISIT = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,8 @@ def enter_yard(conn: Connection, case_id: UUID, actor: str, *, doer: Doer = "sta
     emit(
         conn, "case.in_yard", str(case_id),
         {"vehicle_id": case.vehicle_id, "org_id": case.org_id, "recovered_at": _rfc3339(moved.recovered_at),
-         "in_yard_at": _rfc3339(moved.in_yard_at)},
+         "in_yard_at": _rfc3339(moved.in_yard_at), "odometer_km": recorded.intake.odometer_km,
+         "received_by": recorded.intake.received_by},
     )  # fmt: skip
     return moved
 
@@ -208,6 +216,11 @@ def _check_window(visit: Visit, hours: ContactHours) -> None:
         return
     if visit.visit_from is None or visit.visit_until is None or visit.visit_from >= visit.visit_until:
         raise Rejected("Expected a visit that begins before it ends, was another", code="bad_window")
+    if visit.visit_until - visit.visit_from > LONGEST_VISIT:
+        raise Rejected(f"Expected a visit of at most {LONGEST_VISIT}, was longer", code="bad_window")
+    # First, for the ends of the calendar have no local time.
+    if not abs(visit.visit_from - wall_now()) <= FARTHEST_VISIT:
+        raise Rejected(f"Expected a visit within {FARTHEST_VISIT.days} days, was another", code="bad_window")
     if not (hours.allow(visit.visit_from) and hours.allow(visit.visit_until)):
         raise Rejected(f"Expected a visit within {hours.describe()}", code="outside_contact_hours")
 

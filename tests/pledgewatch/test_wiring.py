@@ -113,6 +113,10 @@ def test_a_vehicle_in_the_yard_gets_its_disposal_case_and_a_settled_sale_ends_th
     )
     ((sale, state),) = opened.fetchall()
     assert state == "open"
+    read = conn.execute("SELECT vehicle_id, odometer_km FROM inspection").fetchall()
+    noted = conn.execute("SELECT odometer_km FROM yard_intake").fetchone()
+    assert noted is not None
+    assert read == [(one.case.vehicle_id, noted[0])], "the yard's reading counts for the value"
     for _ in range(2):
         emit(conn, "disposal.closed", str(sale), {"recovery_case_id": str(one.case_id), "vehicle_id": "V1"})
     emit(conn, "disposal.closed", "another", {"recovery_case_id": None, "vehicle_id": "V9"})

@@ -47,7 +47,7 @@ def test_a_vehicle_is_booked_in_when_intake_photo_and_belongings_are_there(db: C
     assert told == (
         "case.in_yard", str(one.case_id),
         {"vehicle_id": "V1", "org_id": "head", "recovered_at": case.recovered_at.isoformat(),
-         "in_yard_at": case.in_yard_at.isoformat()},
+         "in_yard_at": case.in_yard_at.isoformat(), "odometer_km": 61234.5, "received_by": "李库管"},
     )  # fmt: skip
     assert datetime.fromisoformat(str(told[2]["in_yard_at"])).tzinfo is not None
 
