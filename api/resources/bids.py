@@ -26,6 +26,7 @@ from api.sale.visitors import visible_lot
 from auction.bidders import store as bidders
 from auction.bids import place
 from auction.domain import BidAccepted, BidRefused, Lot, Rejection
+from collateral.domain import Role
 from core.db.pool import Connection
 from core.errors import Rejected, Unavailable
 
@@ -177,6 +178,11 @@ def _decide(call: Call, services: Services, lot_id: UUID, body: BidIn, path: str
     if body.max is not None and body.max.currency != lot.currency:
         expected = f"Expected {lot.currency}, was {body.max.currency}"
         return _problem(422, "currency_mismatch", expected, path, _known(lot, services))
+    if call.asker.roles != {Role.BIDDER}:
+        # Looked at when they registered, and again here: they may have joined the seller since.
+        return _problem(
+            403, "excluded_party", "Expected a bidder, was staff", path, _known(lot, services)
+        )  # fmt: skip
     bidder = bidders.bidder_of_actor(call.conn, call.asker.actor)
     if bidder is None:
         return _problem(

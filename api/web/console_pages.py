@@ -26,6 +26,7 @@ from auction.lots import store as lots
 from auction.settlement import actions as settlement_actions
 from auction.settlement import store as settlements
 from auction.transitions import edges
+from collateral.staff.persons import same_person
 from core.policy.pack import load_pack
 from valuation.estimates import store as estimates
 
@@ -114,7 +115,7 @@ def _newest(rows: list[Lot]) -> Lot | None:
 
 def _waiting(conn: Connection, asker: Asker) -> list[dict[str, Any]]:
     found = approvals.list_approvals(conn, org_ids=asker.org_ids, waiting=True, limit=MOST)
-    return [{"it": ApprovalOut.of(row), "own": row.asked_by == asker.actor} for row in found]
+    return [{"it": ApprovalOut.of(row), "own": same_person(asker.actor, row.asked_by)} for row in found]
 
 
 def _of_case(

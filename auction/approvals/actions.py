@@ -12,6 +12,7 @@ from auction.approvals.asking import LIFETIME
 from auction.approvals.asking import ask as ask_any
 from auction.approvals.effects import EFFECTS, Effect
 from auction.approvals.store import Approval
+from collateral.staff.persons import same_person
 from core.errors import Conflict, Forbidden, Rejected
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def decide(conn: Connection, approval_id: UUID, approve: bool, reason: str, acto
         raise Conflict(
             f"Expected an answer until {approval.expires_at.isoformat()}, that is past", code="expired"
         )
-    if approve and approval.asked_by == actor:
+    if approve and same_person(actor, approval.asked_by):
         raise Forbidden("Expected a second person, was the one who asked", code="same_person")
     if not approve and not reason.strip():
         raise Rejected("Refusal: expected a reason, was empty", code="reason_missing")

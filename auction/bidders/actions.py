@@ -11,6 +11,7 @@ from auction.bidders.domain import CODE_LETTERS, Bidder, Exclusion, Registration
 from auction.bidders.eligibility import refresh_eligibility
 from auction.deposits import actions as deposits
 from auction.lots import store as lots
+from collateral.staff.persons import same_person
 from core.errors import Conflict, Forbidden, PledgewatchError, Rejected
 from core.policy.pack import load_pack
 
@@ -46,7 +47,7 @@ def verify(conn: Connection, bidder_id: int, reference: str, actor: str, *, pass
         Conflict: whoever leads a lot is refused (``leading_bidder``, see `bar`).
     """
     bidder = store.get_bidder(conn, bidder_id)
-    if bidder.actor == actor:
+    if same_person(actor, bidder.actor):
         raise Forbidden("Expected another person to verify a bidder, was the bidder", code="same_person")
     if not reference.strip():
         raise Rejected(

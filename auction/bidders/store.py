@@ -110,19 +110,25 @@ def appraised(conn: Connection, case_id: UUID, actor: str) -> bool:
 
 
 def roles_of_actor(conn: Connection, actor: str) -> list[str]:
-    """Return the roles that stand behind ``user:LOGIN``, ``token:ID:NAME`` or ``link:ROLE``."""
+    """Return the roles that stand behind ``user:LOGIN``, ``token:ID:NAME`` or ``link:ROLE``.
+
+    Accounts and live tokens of the same name are the same person's (collateral/staff/persons.py).
+    """
     kind, _, rest = actor.partition(":")
     if kind == "link":
         return [rest]
+    number, _, name = rest.partition(":")
     if kind == "user":
-        row = conn.execute("SELECT roles FROM user_account WHERE login = %s", (rest,)).fetchone()
-        return list(row[0]) if row else []
-    if kind == "token" and rest.partition(":")[0].isdigit():
-        row = conn.execute(
-            "SELECT ARRAY[role] FROM api_token WHERE token_id = %s", (int(rest.partition(":")[0]),)
-        ).fetchone()
-        return list(row[0]) if row else []
-    return []
+        number, name = "", rest
+    elif kind != "token" or not number.isdigit():
+        return []
+    rows = conn.execute(
+        "SELECT unnest(roles) FROM user_account WHERE login = lower(btrim(%(name)s)) UNION"
+        " SELECT role FROM api_token WHERE token_id = %(number)s::bigint"
+        " OR (lower(btrim(name)) = lower(btrim(%(name)s)) AND revoked_at IS NULL)",
+        {"name": name, "number": int(number) if number else None},
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def insert_registration(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from auction.bids.place import MOST_MINOR
 from auction.cases import store as case_store
+from collateral.staff.persons import same_person
 from core.errors import Conflict, Forbidden, Rejected
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 NOT_IN_DEFAULT = frozenset({"paid", "extended", "disputed"})
 """Loan states in which a vehicle may not be sold (a repossession despite payment is a wrongful one)."""
+LONGEST_SALE = timedelta(days=366)
+"""Nobody plans a longer one: it is a mistyped year."""
+_FIRST_YEAR, _LAST_YEAR = 2000, 2999
+"""Far enough from the ends of the calendar for drains, extensions and outages to be added."""
 UNFINISHED = frozenset(
     {"draft", "review", "published", "open", "suspended", "hammered", "paid", "transferred", "handed_over"}
 )
@@ -54,8 +59,19 @@ def check_terms(terms: LotTerms, pack: Pack) -> None:
     for moment in (terms.starts_at, terms.ends_at, terms.hard_end_at):
         if moment is not None and moment.utcoffset() is None:
             raise Rejected("Lot: expected times with an offset, was one without", code="time_without_offset")
+    if not all(_FIRST_YEAR <= moment.year <= _LAST_YEAR for moment in (terms.starts_at, terms.ends_at)):
+        raise Rejected(
+            f"Lot: expected times from {_FIRST_YEAR} to {_LAST_YEAR}, was {terms.starts_at}, {terms.ends_at}",
+            code="bad_time",
+        )
     if terms.ends_at <= terms.starts_at:
         raise Rejected("Lot: expected an end after the start, was not", code="end_before_start")
+    if terms.ends_at - terms.starts_at > LONGEST_SALE:
+        raise Rejected(
+            f"ends_at: expected at most {LONGEST_SALE.days} days of bidding,"
+            f" was {terms.ends_at - terms.starts_at}",
+            code="duration_too_long",
+        )
     if terms.hard_end_at is not None and terms.hard_end_at < terms.ends_at:
         raise Rejected("Lot: expected a hard end not before the end, was before", code="hard_end_before_end")
 
@@ -143,7 +159,7 @@ def check_second_person(lot: Lot, actor: str) -> None:
     Raises:
         Forbidden: ``same_person``.
     """
-    if actor in {lot.drafted_by, lot.edited_by, lot.submitted_by}:
+    if same_person(actor, lot.drafted_by, lot.edited_by, lot.submitted_by):
         raise Forbidden(
             "Expected a second person, was the one who drafted, edited or submitted the lot",
             code="same_person",

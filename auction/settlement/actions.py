@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -40,6 +40,9 @@ __all__ = [
     "record_junior_claim", "record_lender_claim", "record_payment", "waterfall",
 ]  # fmt: skip
 
+BANK_DAY = timedelta(days=1)
+"""Banks tell the day alone, at its midnight."""
+
 
 def record_payment(
     conn: Connection, settlement_id: UUID, reference: str, amount: Money, received_at: datetime, actor: str
@@ -50,7 +53,7 @@ def record_payment(
     beyond is owed back.
 
     Raises:
-        Rejected: another currency, an amount that is not positive, or a time to come.
+        Rejected: another currency, an amount that is not positive, or a time to come or before the sale.
         Conflict: the buyer is in default (credit the wallet instead), or the reference is known otherwise.
     """
     reference = check_reference(reference)
@@ -63,6 +66,11 @@ def record_payment(
     if received_at.tzinfo is None or received_at > lots.database_now(conn):
         raise Rejected(
             f"Payment: expected received_at in the past with a zone, was {received_at.isoformat()}",
+            code="bad_received_at",
+        )
+    if lot.hammered_at is not None and received_at < lot.hammered_at - BANK_DAY:
+        raise Rejected(
+            f"Payment: expected received_at after the hammer, was {received_at.isoformat()}",
             code="bad_received_at",
         )
     known = store.payment_by_reference(conn, reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from auction.domain import Lot
     from auction.settlement.domain import Settlement
     from core.db.pool import Connection
+
+LONGEST_ACCRUAL = timedelta(days=15 * 366)
+"""No vehicle loan runs longer; a mistyped year would lift the cap on interest to nothing."""
 
 
 def record_lender_claim(conn: Connection, case_id: UUID, claim: LenderClaim, actor: str) -> None:
@@ -40,6 +44,12 @@ def record_lender_claim(conn: Connection, case_id: UUID, claim: LenderClaim, act
     if claim.accrues_from > today:
         raise Rejected(
             f"Claim: expected accrues_from until {today}, was {claim.accrues_from}", code="accrues_in_future"
+        )
+    oldest = today - LONGEST_ACCRUAL
+    if claim.accrues_from < oldest:
+        raise Rejected(
+            f"Claim: expected accrues_from {oldest} or later, was {claim.accrues_from}",
+            code="accrues_too_early",
         )
     store.insert_lender_claim(conn, case_id, claim, actor)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,8 @@ from core.errors import Conflict, Forbidden, NotFound, Rejected
 from tests.alerts.recovery.stages import story
 
 pytestmark = pytest.mark.db
+LAST = datetime.max.replace(tzinfo=UTC)
+"""It has no local time in Shanghai."""
 
 
 def refused(kind: type[Exception], code: str):
@@ -44,6 +46,8 @@ def test_a_lease_recovery_counts_once_a_second_person_approved_it(db: Connection
         grounds.decide_ground(db, one.case_id, ground.ground_id, "user:li", approve=True, note="LGL-7")
     with refused(Forbidden, "same_person"), db.transaction():
         grounds.decide_ground(db, one.case_id, ground.ground_id, "user:li", approve=False, note="LGL-7")
+    with refused(Forbidden, "same_person"), db.transaction():
+        grounds.decide_ground(db, one.case_id, ground.ground_id, "token:7:li", approve=True, note="LGL-7")
     with refused(Rejected, "note_missing"), db.transaction():
         grounds.decide_ground(db, one.case_id, ground.ground_id, "user:wang", approve=True, note=" ")
     approved = grounds.decide_ground(
@@ -198,6 +202,10 @@ def test_a_visit_is_named_and_within_the_hours_in_which_people_may_be_met(db: Co
         ({"visit_from": day}, "bad_window"),
         ({"visit_from": day, "visit_until": day}, "bad_window"),
         ({"visit_from": day, "visit_until": day + timedelta(hours=13)}, "outside_contact_hours"),
+        ({"visit_from": day, "visit_until": day + timedelta(days=1)}, "bad_window"),
+        ({"visit_from": day, "visit_until": day.replace(year=9999)}, "bad_window"),
+        ({"visit_from": day.replace(year=9998), "visit_until": day.replace(year=9998, hour=3)}, "bad_window"),
+        ({"visit_from": LAST - timedelta(hours=1), "visit_until": LAST}, "bad_window"),
         ({"ground_id": 10**9}, "ground_missing"),
     ):
         with refused(Rejected, code), db.transaction():
