@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valuation.model.boosting import Binned
 from valuation.model.plans import edge_plan, median_plan
 from valuation.model.trees import Forest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from valuation.model.plans import BoostPlan
     from valuation.model.rows import Floats
-    from valuation.model.trees import BoostPlan
 
-LOW_SHARE, HIGH_SHARE = 0.05, 0.95
+LOW_SHARE, MIDDLE_SHARE, HIGH_SHARE = 0.05, 0.5, 0.95
 SIDE_BY_SIDE = 2
 """Forests trained at once; scikit-learn's inner loops let go of the interpreter lock."""
 
@@ -43,11 +44,13 @@ class Adjuster:
     def train(features: Floats, target: Floats, directions: Sequence[int], seed: int) -> Adjuster:
         """Boost the three; the edges take fewer and coarser trees, for tails hold fewer rows."""
         rows = len(target)
-        asked = ((None, median_plan(rows)), (LOW_SHARE, edge_plan(rows)), (HIGH_SHARE, edge_plan(rows)))
+        binned = Binned.of(features, seed)
+        edge = edge_plan(rows)
+        asked = ((MIDDLE_SHARE, median_plan(rows)), (LOW_SHARE, edge), (HIGH_SHARE, edge))
 
-        def boost(which: tuple[float | None, BoostPlan]) -> Forest:
+        def boost(which: tuple[float, BoostPlan]) -> Forest:
             share, plan = which
-            return Forest.train(features, target, quantile=share, directions=directions, plan=plan, seed=seed)
+            return Forest.train(binned, target, quantile=share, directions=directions, plan=plan, seed=seed)
 
         with ThreadPoolExecutor(SIDE_BY_SIDE) as workers:
             return Adjuster(*workers.map(boost, asked))

@@ -1,55 +1,60 @@
-"""Make trees keep their promised directions.
+"""Make a grown tree keep its promised directions.
 
-scikit-learn grows trees under monotonic constraints, but for the absolute and the quantile loss it then
-replaces every leaf's value by the median (quantile) of the residuals in it and looks at no constraint any
-more (`_update_leaves_values`). Here leaves are clipped, from the root down: below a split on a constrained
-column no leaf of one side may pass a leaf of the other; where they do, both sides stop at the middle between
-them.
+scikit-learn grows trees under monotonic constraints, but for the absolute and the quantile loss its
+boosting then replaces every leaf's value by the median (quantile) of the residuals in it and looks at no
+constraint any more: probes found values that rose with mileage. Here leaves are clipped, from the root down:
+below a split on a constrained column no leaf of one side may pass a leaf of the other; where they do, both
+sides stop at the middle between them. Done before the next tree is grown, so that later trees make up for it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from valuation.model.rows import Floats, Ints
+
+def keep_directions(root: Any, directions: Sequence[int]) -> None:
+    """Clip the leaves of a grower's tree; ``directions`` say per column -1, 0 or 1."""
+    _clip(root, -math.inf, math.inf, directions, _spans(root, {}))
 
 
-def monotone_values(nodes: Any, offsets: Ints, directions: Sequence[int]) -> Floats:
-    """Return the value of each node; ``nodes`` of all trees, one after the other from ``offsets``."""
-    value = nodes["value"].astype(np.float64)
-    inner = nodes["is_leaf"] == 0
-    root = np.repeat(offsets[:-1], np.diff(offsets))
-    left, right = root + nodes["left"], root + nodes["right"]
-    count = nodes["count"].astype(np.float64)
-    least, most, mean = value.copy(), value.copy(), value.copy()
-    depths = np.arange(int(nodes["depth"].max(initial=0)) + 1)
-    levels = [np.flatnonzero(inner & (nodes["depth"] == depth)) for depth in depths]
-    for at in reversed(levels):
-        one, two = left[at], right[at]
-        least[at] = np.minimum(least[one], least[two])
-        most[at] = np.maximum(most[one], most[two])
-        mean[at] = (count[one] * mean[one] + count[two] * mean[two]) / (count[one] + count[two])
-    floor, ceiling = np.full(len(value), -np.inf), np.full(len(value), np.inf)
-    signs = np.asarray(directions)
-    for at in levels:
-        one, two = left[at], right[at]
-        for side in (one, two):
-            floor[side], ceiling[side] = floor[at], ceiling[at]
-        sign = signs[nodes["feature_idx"][at]]
-        for direction, low, high in ((1, one, two), (-1, two, one)):
-            held = sign == direction
-            below, above, here = low[held], high[held], at[held]
-            middle = (mean[below] + mean[above]) / 2.0
-            # Where the sides do not overlap, a middle within the gap clips nothing.
-            gap = np.clip(middle, most[below], np.maximum(least[above], most[below]))
-            middle = np.where(most[below] <= least[above], gap, middle)
-            middle = np.clip(middle, floor[here], ceiling[here])
-            ceiling[below] = middle
-            floor[above] = middle
-    clipped: Floats = np.where(inner, value, np.clip(value, floor, ceiling))
-    return clipped
+def _spans(node: Any, into: dict[int, tuple[float, float, float]]) -> dict[int, tuple[float, float, float]]:
+    """Collect the least, the greatest and the mean leaf below each node, by the node's identity."""
+    if node.is_leaf:
+        into[id(node)] = (node.value, node.value, node.value)
+        return into
+    one, two = node.left_child, node.right_child
+    _spans(one, into)
+    _spans(two, into)
+    (least, most, mean), (low, high, middle) = into[id(one)], into[id(two)]
+    share = one.n_samples / (one.n_samples + two.n_samples)
+    into[id(node)] = (min(least, low), max(most, high), share * mean + (1.0 - share) * middle)
+    return into
+
+
+def _clip(
+    node: Any,
+    floor: float,
+    ceiling: float,
+    directions: Sequence[int],
+    spans: dict[int, tuple[float, float, float]],
+) -> None:
+    if node.is_leaf:
+        node.value = min(max(node.value, floor), ceiling)
+        return
+    one, two = node.left_child, node.right_child
+    direction = directions[node.split_info.feature_idx]
+    bounds = {id(one): (floor, ceiling), id(two): (floor, ceiling)}
+    if direction:
+        below, above = (one, two) if direction > 0 else (two, one)
+        _, most, mean = spans[id(below)]
+        least, _, other_mean = spans[id(above)]
+        # Sides that do not overlap are left as they are: any wall within the gap clips nothing.
+        wall = (mean + other_mean) / 2.0 if most > least else min(max((mean + other_mean) / 2.0, most), least)
+        wall = min(max(wall, floor), ceiling)
+        bounds = {id(below): (floor, wall), id(above): (wall, ceiling)}
+    _clip(one, *bounds[id(one)], directions, spans)
+    _clip(two, *bounds[id(two)], directions, spans)

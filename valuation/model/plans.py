@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from valuation.model.trees import BoostPlan
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BoostPlan:
+    """How long and how fine to boost."""
+
+    trees: int
+    leaves: int
+    rate: float
+    least_rows: int
+    l2: float = 5.0
+    share_of_features: float = 0.7
+
 
 _MEDIAN = (
     (300, BoostPlan(trees=120, leaves=6, rate=0.08, least_rows=8, share_of_features=0.5)),

@@ -17,7 +17,6 @@ from valuation.model.degrade import degraded_copies, share_of
 from valuation.model.features import DIRECTIONS, GUIDED_DIRECTIONS, feature_matrix, guided_matrix
 from valuation.model.level import Groupings, Level, Places
 from valuation.model.rows import Floats, Ints, Rows
-from valuation.model.trees import teachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -173,7 +172,7 @@ class _Lesson:
         for own, part, read in self._out_of_fold(index):
             features[own] = feature_matrix(part, read)
             base[own] = read.level
-        return Adjuster.train(teachable(features), self.price[index] - base, DIRECTIONS, seed)
+        return Adjuster.train(features, self.price[index] - base, DIRECTIONS, seed)
 
     def guided(self, index: Ints, seed: int) -> Adjuster | None:
         if len(index) < LEAST_GUIDED:
@@ -182,7 +181,7 @@ class _Lesson:
         for own, part, read in self._out_of_fold(index):
             features[own] = guided_matrix(part, read)
         ratio = self.price[index] - self.rows.numbers["log_guide"][index]
-        return Adjuster.train(teachable(features), ratio, GUIDED_DIRECTIONS, seed)
+        return Adjuster.train(features, ratio, GUIDED_DIRECTIONS, seed)
 
     def _out_of_fold(self, index: Ints) -> Iterator[tuple[Ints, Rows, Read]]:
         for number, level in enumerate(self.levels):

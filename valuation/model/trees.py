@@ -1,4 +1,4 @@
-"""Boosted trees as plain arrays: trained by scikit-learn, kept and walked without pickle.
+"""Boosted trees as plain arrays: kept and walked without pickle.
 
 Leaf values are rounded to multiples of 2**-32, so that the sum over trees is exact in any order: one row
 walked through all trees at once and a hundred thousand rows walked tree by tree give the same bits.
@@ -7,42 +7,24 @@ walked through all trees at once and a hundred thousand rows walked tree by tree
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-from threadpoolctl import threadpool_limits
 
-from valuation.model.monotone import monotone_values
+from valuation.model.boosting import THREADS, Binned, boost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from valuation.model.plans import BoostPlan
     from valuation.model.rows import Floats, Ints
 
 _GRAIN = 2.0**32
 _SMALL = 256
-LEAST_KNOWN = 50
-THREADS = 1
-"""Of one forest. OpenMP's waiting threads spin; on a machine that is shared they cost minutes, not seconds.
-Forests are trained side by side instead, and one thread adds in one order: the same model on any machine."""
 _FIELDS = ("value", "feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "is_leaf")
 _NO_CATEGORIES = np.zeros((0, 8), dtype=np.uint32)
-
-
-@dataclass(frozen=True, slots=True)
-class BoostPlan:
-    """How long and how fine to boost."""
-
-    trees: int
-    leaves: int
-    rate: float
-    least_rows: int
-    l2: float = 5.0
-    share_of_features: float = 0.7
 
 
 class Forest:
@@ -82,35 +64,20 @@ class Forest:
 
     @staticmethod
     def train(
-        features: Floats,
+        binned: Binned,
         target: Floats,
         *,
-        quantile: float | None,
+        quantile: float,
         directions: Sequence[int],
         plan: BoostPlan,
         seed: int,
     ) -> Forest:
-        """Boost the median (``quantile`` None) or a quantile of ``target``; ``directions`` are -1, 0 or 1."""
-        booster = HistGradientBoostingRegressor(
-            loss="absolute_error" if quantile is None else "quantile",
-            quantile=quantile,
-            learning_rate=plan.rate,
-            max_iter=plan.trees,
-            max_leaf_nodes=plan.leaves,
-            min_samples_leaf=plan.least_rows,
-            l2_regularization=plan.l2,
-            max_features=plan.share_of_features,
-            monotonic_cst=list(directions),
-            early_stopping=False,
-            random_state=seed,
-        )
-        with threadpool_limits(THREADS, user_api="openmp"):
-            booster.fit(features, target)
-        trees = [stage[0].nodes for stage in booster._predictors]  # noqa: SLF001 - the only way to the arrays
+        """Boost a quantile of ``target``; ``directions`` are -1, 0 or 1."""
+        start, trees = boost(binned, target, quantile=quantile, directions=directions, plan=plan, seed=seed)
         nodes = np.concatenate(trees)
         offsets = np.cumsum([0, *(len(tree) for tree in trees)]).astype(np.int64)
-        nodes["value"] = np.round(monotone_values(nodes, offsets, directions) * _GRAIN) / _GRAIN
-        start = float(np.round(booster._baseline_prediction.item() * _GRAIN) / _GRAIN)  # noqa: SLF001
+        nodes["value"] = np.round(nodes["value"] * _GRAIN) / _GRAIN
+        start = float(np.round(start * _GRAIN) / _GRAIN)
         return Forest(start, nodes, offsets)
 
     def predict(self, features: Floats) -> Floats:
@@ -146,13 +113,6 @@ class Forest:
         for name in _FIELDS:
             nodes[name] = arrays[name]
         return Forest(float(arrays["start"][0]), nodes, arrays["offsets"])
-
-
-def teachable(features: Floats) -> Floats:
-    """Put 0 into columns that (nearly) nobody filled: they teach nothing, and stop scikit-learn's binning."""
-    nothing = (~np.isnan(features)).sum(axis=0) < min(LEAST_KNOWN, len(features))
-    features[:, nothing] = 0.0
-    return features
 
 
 def _deepest(child: Ints, roots: Ints) -> int:
