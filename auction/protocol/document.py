@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from core.errors import Rejected
+
+Minor = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+Some = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+Ms = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,20 +29,20 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pack_version: int
     title: str
     currency: str
-    start_minor: int
-    reserve_minor: int | None
-    deposit_minor: int
-    tick_minor: int
-    steps: list[tuple[int, int]]
-    high_minor: int
-    window_ms: int
-    extension_ms: int
-    drain_ms: int
-    min_resume_ms: int
-    outage_grace_ms: int
-    starts_at: datetime
-    planned_end_at: datetime
-    hard_end_at: datetime | None
+    start_minor: Some
+    reserve_minor: Some | None
+    deposit_minor: Minor
+    tick_minor: Some
+    steps: Annotated[list[tuple[Minor, Some]], msgspec.Meta(min_length=1)]
+    high_minor: Some
+    window_ms: Ms
+    extension_ms: Ms
+    drain_ms: Ms
+    min_resume_ms: Ms
+    outage_grace_ms: Ms
+    starts_at: Moment
+    planned_end_at: Moment
+    hard_end_at: Moment | None
 
 
 class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +58,7 @@ class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seq: int
     mode: Literal["exact", "proxy"]
-    max_minor: int | None
+    max_minor: Some | None
     salt: str | None
 
 
@@ -61,12 +66,12 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the house says came out."""
 
     state: Literal["hammered", "unsold"]
-    price_minor: int | None
+    price_minor: Some | None
     winner_code: str | None
-    ends_at: datetime
+    ends_at: Moment
     extension_count: int
     bid_count: int
-    hammered_at: datetime | None
+    hammered_at: Moment | None
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +95,7 @@ class Protocol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signature: str
 
 
-class Body(msgspec.Struct, frozen=True):
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was hashed; ``v`` is the version of this form."""
 
     v: Literal[1]
@@ -98,8 +103,8 @@ class Body(msgspec.Struct, frozen=True):
     seq: int
     kind: str
     actor: str
-    arrived_at: datetime
-    decided_at: datetime
+    arrived_at: Moment
+    decided_at: Moment
     payload: dict[str, Any]
 
 
@@ -120,6 +125,8 @@ def read_protocol(content: bytes) -> tuple[dict[str, Any], Protocol]:
             document = json.loads(
                 content, object_pairs_hook=_once, parse_float=_refuse, parse_constant=_refuse
             )
+            # Half a character (a lone surrogate) passes there, and has no bytes that could be signed.
+            msgspec.json.encode(document)
         return document, msgspec.convert(document, Protocol)
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as exc:
         raise Rejected(
@@ -134,8 +141,9 @@ def read_body(text: str) -> Body:
         Rejected: the text is no event (``protocol_malformed``).
     """
     try:
+        json.loads(text, object_pairs_hook=_once)
         return _body.decode(text)
-    except (msgspec.DecodeError, msgspec.ValidationError, ValueError) as exc:
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as exc:
         raise Rejected(f"expected an event, was not: {exc}", code="protocol_malformed") from exc
 
 

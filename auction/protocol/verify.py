@@ -91,8 +91,22 @@ def _problems(document: dict[str, Any], protocol: Protocol, key: Ed25519PublicKe
     yield from faults
     if len(bodies) != len(protocol.events):
         return  # an event that cannot be read cannot be told again
-    yield from _commitments(protocol, bodies)
-    yield from replay(protocol, bodies)
+    yield from _hammer_time(protocol, bodies)
+    try:
+        yield from _commitments(protocol, bodies)
+        yield from replay(protocol, bodies)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as exc:
+        # Times at the end of the calendar, a code that is a list: no sale has them, a forgery may.
+        yield Problem(None, "replay_impossible", f"it cannot be told again: {exc}")
+
+
+def _hammer_time(protocol: Protocol, bodies: Sequence[Body]) -> Iterator[Problem]:
+    fell = [body.decided_at for body in bodies if body.kind == "lot.hammered"]
+    wanted = fell[-1] if fell else None
+    if protocol.result.hammered_at != wanted:
+        yield Problem(
+            None, "replay_result", f"expected hammered_at {wanted}, was {protocol.result.hammered_at}"
+        )
 
 
 def check_chain(protocol: Protocol) -> tuple[list[Problem], list[Body]]:

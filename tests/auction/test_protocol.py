@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ from auction.bids.place import place_bid
 from auction.domain import BidAccepted
 from auction.lots.store import get_lot
 from auction.protocol.export import export
+from auction.protocol.replay import Problem
 from auction.protocol.signing import canonical, key_id, protocol_key, public_pem, read_public, sign
 from auction.protocol.verify import verify
 from auction.timers import store as timers
@@ -227,12 +229,40 @@ def test_the_house_itself_cannot_sign_another_result(protocols):
     """With the key in hand: every field that decides something is bound by chain, commitment or replay."""
     document = protocols["sold", "full"]
     for path, value in leaves(document):
-        if path[0] in {"signature", "view"} or path[-1] in FREE or path == ("result", "hammered_at"):
+        if path[0] in {"signature", "view"} or path[-1] in FREE:
             continue
         if path[0] == "openings" and path[-1] == "mode" and value == "proxy":
             continue  # a proxy whose maximum is the price says the same as an exact bid
         forged = changed(document, path, other(value))
         assert not verify(resigned(forged), PUBLIC).good, path
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("lot", "tick_minor"), 0),
+        (("lot", "window_ms"), 2**64),
+        (("lot", "drain_ms"), -(10**30)),
+        (("lot", "steps"), []),
+        (("lot", "steps"), [[0, -1]]),
+        (("lot", "starts_at"), "2026-01-01T00:00:00"),
+        (("lot", "planned_end_at"), "9999-12-31T23:59:59Z"),
+        (("lot", "planned_end_at"), "0001-01-01T00:00:00+14:00"),
+        (("lot", "title"), "\ud800"),
+        (("openings", 0, "max_minor"), 10**30),
+        (("events", 0, "body"), "\udfff"),
+        (("result", "hammered_at"), None),
+        (("result", "hammered_at"), "2026-01-01T00:00:00Z"),
+    ],
+)
+@pytest.mark.parametrize("signs", [True, False])
+def test_what_no_sale_can_have_is_named_and_crashes_nothing(protocols, path, value, signs):
+    forged = changed(protocols["sold", "full"], path, value)
+    try:
+        content = resigned(forged) if signs else json.dumps(forged).encode()
+    except UnicodeEncodeError:
+        content = json.dumps(forged).encode()
+    assert not verify(content, PUBLIC).good
 
 
 def rechained(document):
@@ -336,6 +366,22 @@ def test_a_name_given_twice_is_refused_since_readers_would_differ(protocols):
     content = canonical(protocols["sold", "public"])
     doubled = content[:-1] + b',"view":"public"}'
     assert [problem.code for problem in verify(doubled, PUBLIC).problems] == ["protocol_malformed"]
+
+
+def test_an_event_says_nothing_twice_and_nothing_unknown_even_when_the_house_signs_it(protocols):
+    for more in (',"kind":"lot.opened"}', ',"note":1}'):
+        forged = rechained(json.loads(canonical(protocols["sold", "full"])))
+        link = forged["events"][1]
+        link["body"] = link["body"][:-1] + more
+        link["hash"] = sha256(bytes.fromhex(forged["events"][0]["hash"]) + link["body"].encode()).hexdigest()
+        found = verify(resigned(forged), PUBLIC).problems
+        assert found[0] == Problem(2, "protocol_malformed", found[0].message)
+    odd = json.loads(canonical(protocols["sold", "full"]))
+    for link in odd["events"]:
+        body = json.loads(link["body"])
+        body["payload"]["code"] = {"a": [1]}
+        link["body"] = json.dumps(body)
+    assert not verify(resigned(rechained(odd)), PUBLIC).good
 
 
 def test_an_unknown_lot_has_no_protocol(db):
