@@ -12,13 +12,15 @@ fresh_broker     function  a broker that this test may kill
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -66,6 +68,12 @@ def missing(part: str, reason: str) -> None:
     if part in required:
         pytest.fail(f"PLEDGEWATCH_REQUIRE={part}, but {reason}")
     pytest.skip(reason)
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run a coroutine in a thread of its own: a browser test leaves its loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def eventually(

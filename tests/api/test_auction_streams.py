@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import threading
@@ -15,7 +14,7 @@ import pytest
 from api.stream.lots import QUEUE_LENGTH, Chunk, LotStreams, Watcher, chunks
 from auction.log.append import append_event
 from tests.api.sale_scene import API, START, STEP, Sale, made, refused
-from tests.fix_stack import eventually
+from tests.fix_stack import eventually, in_a_loop_of_its_own
 
 pytestmark = pytest.mark.db
 
@@ -155,7 +154,7 @@ def test_a_watcher_that_does_not_read_is_dropped_and_the_others_go_on():
         for watcher in list(streams._watchers["lot"]):  # type: ignore[index]
             streams._hand(watcher, made_chunk)
 
-    asyncio.run(play())
+    in_a_loop_of_its_own(play())
 
 
 def test_what_was_replayed_is_not_sent_again_live():
@@ -167,4 +166,4 @@ def test_what_was_replayed_is_not_sent_again_live():
         replay = [Chunk(seq, f"past {seq}".encode()) for seq in (3, 4)]
         return [part async for part in chunks(watcher, replay, 2, lambda: b"")]
 
-    assert asyncio.run(play())[1:] == [b"past 3", b"past 4", b"live 5", b"live 6"]
+    assert in_a_loop_of_its_own(play())[1:] == [b"past 3", b"past 4", b"live 5", b"live 6"]

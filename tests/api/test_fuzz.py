@@ -24,7 +24,7 @@ from tests.api.sale_scene import Sale
 
 pytestmark = [pytest.mark.db, pytest.mark.slow]
 
-EXAMPLES = int(os.environ.get("PLEDGEWATCH_FUZZ_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("PLEDGEWATCH_FUZZ_EXAMPLES", "5"))
 STREAMS = {"/api/v1/alerts/stream", "/api/v1/positions/stream"}
 """They do not end; tests/api/test_streams.py has their bad input."""
 CHECKS = [

@@ -19,7 +19,7 @@ from api.stream.hub import QUEUE_LENGTH, Hub
 from api.stream.sources import Signal
 from core.clock import WallClock, wall_now
 from tests.fix_api import Served, risk
-from tests.fix_stack import eventually
+from tests.fix_stack import eventually, in_a_loop_of_its_own
 
 pytestmark = pytest.mark.db
 API = "/api/v1"
@@ -163,7 +163,7 @@ def test_a_listener_that_does_not_read_is_dropped_and_others_go_on():
             drained = [signal async for signal in slow.signals()]
             return slow.dropped, heard, left if len(drained) == QUEUE_LENGTH else -1
 
-    assert asyncio.run(scene()) == (True, QUEUE_LENGTH + 1, 1)
+    assert in_a_loop_of_its_own(scene()) == (True, QUEUE_LENGTH + 1, 1)
 
 
 def test_open_streams_end_when_the_server_stops(served: Served):

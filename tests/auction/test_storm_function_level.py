@@ -15,10 +15,14 @@ MOST_STORMS = 8
 
 
 def test_no_bid_in_time_is_refused_while_the_sweeper_closes(database_url: str) -> None:
-    for seed in range(STORMS):
+    struck = 0
+    for seed in range(MOST_STORMS):
         storm = rage(database_url, CLIENTS, seed)
         assert storm.refused == []
-        assert storm.timely >= CLIENTS // 2, "the storm missed the end"
+        # On a machine that is busy elsewhere a storm may come too late to say anything.
+        if storm.timely < CLIENTS // 2:
+            continue
+        struck += 1
         assert storm.accepted
         assert storm.lot.state == "hammered"
         best = max(storm.accepted, key=lambda answer: (answer.own_max_minor, -answer.seq))
@@ -29,6 +33,9 @@ def test_no_bid_in_time_is_refused_while_the_sweeper_closes(database_url: str) -
             kinds = check_chain(conn, storm.lot.lot_id)
         assert kinds[-1] == "lot.hammered"
         assert kinds.count("bid.accepted") == len(storm.accepted)
+        if struck == STORMS:
+            return
+    pytest.fail(f"{struck} of {MOST_STORMS} storms struck before the end: this test proves too little")
 
 
 def test_without_the_fence_bids_in_time_are_refused(database_url: str) -> None:

@@ -16,7 +16,7 @@ from core.clock import monotonic
 from core.db.migrate import FUNCTIONS, migrate
 from pledgewatch.bench.http.load import Call, Line
 from tests.faults.sale_rig import SaleRig, Verdict
-from tests.fix_stack import created_database, eventually, in_database
+from tests.fix_stack import created_database, eventually, in_a_loop_of_its_own, in_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -110,7 +110,7 @@ async def fire(rig, lot, guests, ends_s, rng, *, climbing):
 
 def storm(rig, lot, guests, *, seed, climbing=False):
     eventually(lambda: rig.lot(lot.lot_id).state == "open", within_s=20, what="the lot opens")
-    answers = asyncio.run(
+    answers = in_a_loop_of_its_own(
         fire(rig, lot, guests, rig.seconds_until(lot.ends_at), random.Random(seed), climbing=climbing)
     )
     ended = eventually(

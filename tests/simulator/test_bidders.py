@@ -1,6 +1,5 @@
 """Bidders: seeded wishes inside their worth, and the same key until there is a clear answer."""
 
-import asyncio
 import csv
 import json
 import random
@@ -18,6 +17,7 @@ from simulator.bidders.client import BidderClient
 from simulator.bidders.domain import LotView, Temper, Wish
 from simulator.bidders.log import COLUMNS, write_outcomes
 from simulator.bidders.strategy import decide, make_profiles
+from tests.fix_stack import in_a_loop_of_its_own
 
 START, TICK = 7_000_000, 10_000
 
@@ -127,7 +127,7 @@ def place(url, wish=None):
                 "lot-1", wish or Wish(START, "proxy"), "CNY"
             )
 
-    return asyncio.run(once())
+    return in_a_loop_of_its_own(once())
 
 
 def test_a_bid_without_a_clear_answer_is_asked_again_with_the_same_key(tmp_path):
@@ -166,4 +166,4 @@ def test_a_bidder_who_is_not_admitted_says_why():
         Flaky([(403, {"code": "excluded_party"})]) as server,
         pytest.raises(Upstream, match="excluded_party"),
     ):
-        asyncio.run(register(server.url))
+        in_a_loop_of_its_own(register(server.url))
