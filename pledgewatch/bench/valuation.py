@@ -170,11 +170,11 @@ def _estimate(conn: Connection, unseen: pa.Table, today: date) -> tuple[dict[str
     prices = unseen["price"].to_numpy()
     valued = found.estimate_minor > 0
     error_pct = median_error_pct(found.estimate_minor[valued] / 100.0, prices[valued])
-    share = float(np.mean((found.low_minor <= prices * 100) & (prices * 100 <= found.high_minor)))
+    inside = (found.low_minor <= prices * 100) & (prices * 100 <= found.high_minor)
     return {
         "estimates_100k_s": spent_s,
         "valued_share": float(valued.mean()),
-        "coverage_90": share,
+        "coverage_90": inside.mean().item(),
     }, error_pct
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 LEAST_ROWS = 30
 RECENCY_DAYS = 365.0
 """A sale a year older than the newest weighs 1/e. On half a year of sales faster decay did worse."""
-FEW = 8_000
-"""Below, every row takes its turn in being kept out of a training; above, one tenth of them is enough."""
+FEW, MANY = 8_000, 100_000
+"""Below FEW every row takes its turn in being kept out of a training; then a tenth does, of MANY a twentieth."""
 _SALT = 103
 
 
@@ -137,7 +137,7 @@ def _calibrate(
     kept_out: _KeptOut,
 ) -> Stage:
     """Train without some rows, value them, and keep what was said; return the last training."""
-    folds, used = (5, 5) if rows.size < FEW else (10, 1)
+    folds, used = (5, 5) if rows.size < FEW else (10, 1) if rows.size < MANY else (20, 1)
     fold = (share_of(prints, _SALT) * folds).astype(np.int64)
     stage = None
     for number in range(used):
