@@ -33,7 +33,7 @@ LEAST_ROWS = 30
 RECENCY_DAYS = 365.0
 """A sale a year older than the newest weighs 1/e. On half a year of sales faster decay did worse."""
 FEW, MANY = 8_000, 100_000
-"""Below FEW every row takes its turn in being kept out of a training; then a tenth does, of MANY a twentieth."""
+"""Below FEW every row is kept out of one training; then a tenth of them is, of MANY a twentieth."""
 _SALT = 103
 
 
