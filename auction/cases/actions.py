@@ -9,6 +9,7 @@ from uuid import UUID
 from auction.bidders import exclusions
 from auction.cases import store
 from auction.cases.domain import EDGES, LIVE, BasisKind, CaseState, DisposalCase, NewAppraisal
+from auction.lots.store import get_lot
 from core.domain.money import check_currency
 from core.errors import Conflict, NotFound, Rejected
 from core.events.store import emit
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST_MINOR = 10**14
 SYSTEM = "system:recovery"
+GIVEN_UP = frozenset({"withdrawn", "unsold"})
 _LEASES = frozenset({"lease_back", "direct_lease"})
 _IN_CUSTODY = frozenset({"lender_yard", "recovered"})
 
@@ -201,7 +203,8 @@ def redeem(
         case_id = found.case_id
     # The lots first: every way to a sale locks the lot before the case.
     for lot_id, _ in store.live_lots(conn, case_id):
-        lots.redeem(conn, lot_id, actor)
+        if get_lot(conn, lot_id, lock=True).state not in GIVEN_UP:  # somebody redeemed it while we waited
+            lots.redeem(conn, lot_id, actor)
     case = store.get_case(conn, case_id, lock=True)
     if case.state == CaseState.REDEEMED:
         return case

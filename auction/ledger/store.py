@@ -91,11 +91,15 @@ def insert_entry(
 
 
 def insert_postings(conn: Connection, entry_id: int, lines: Sequence[tuple[int, int]]) -> None:
-    """Write (account id, amount) lines of an entry."""
+    """Write the (account id, amount) lines of an entry, and seal it."""
     conn.execute(
         "INSERT INTO ledger_posting (entry_id, account_id, amount_minor)"
         " SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[])",
         (entry_id, [number for number, _ in lines], [amount_minor for _, amount_minor in lines]),
+    )
+    conn.execute(
+        "INSERT INTO ledger_seal (entry_id, digest) VALUES (%(entry)s, ledger_digest(%(entry)s))",
+        {"entry": entry_id},
     )
 
 

@@ -16,6 +16,11 @@ _ACCOUNTS = (
     " FROM ledger_account a LEFT JOIN ledger_posting p USING (account_id)"
     " GROUP BY a.account_id, a.kind, a.owner, a.currency"
 )
+_LINES = (
+    "SELECT e.reference, a.kind, a.owner, a.currency, sum(p.amount_minor) AS amount_minor"
+    " FROM ledger_entry e JOIN ledger_posting p USING (entry_id) JOIN ledger_account a USING (account_id)"
+    " GROUP BY e.entry_id, e.reference, a.account_id"
+)
 
 INVARIANTS: dict[str, str] = {
     "entries_do_not_add_up": (
@@ -53,8 +58,41 @@ INVARIANTS: dict[str, str] = {
         " WHERE coalesce(-b.amount_minor, 0) <> CASE s.state WHEN 'paid' THEN s.price_minor ELSE 0 END"
     ),
     "payments_are_not_booked": (
-        "SELECT p.payment_id FROM settlement_payment p LEFT JOIN ledger_entry e"
-        " ON e.reference = 'bank-in:' || p.reference WHERE e.entry_id IS NULL"
+        "SELECT p.payment_id FROM settlement_payment p LEFT JOIN"
+        f" ({_LINES}) b ON b.reference = 'bank-in:' || p.reference AND b.kind = 'bank'"
+        " WHERE b.amount_minor IS DISTINCT FROM p.amount_minor"
+    ),
+    # A balanced lie: somebody edited, moved or removed lines with the triggers off.
+    "entries_were_changed": (
+        "SELECT entry_id FROM ledger_entry FULL JOIN ledger_seal s USING (entry_id)"
+        " WHERE s.digest IS DISTINCT FROM ledger_digest(entry_id)"
+    ),
+    "holds_are_not_as_placed": (
+        "SELECT h.hold_id FROM deposit_hold h JOIN registration r USING (registration_id) LEFT JOIN"
+        f" ({_LINES}) b ON b.reference = 'hold:' || h.hold_id || ':placed' AND b.kind = 'bidder_wallet'"
+        " AND b.owner = 'bidder:' || h.bidder_id AND b.currency = h.currency"
+        " WHERE coalesce(b.amount_minor, 0) <> h.amount_minor"
+        " OR (h.lot_id, h.bidder_id) <> (r.lot_id, r.bidder_id)"
+    ),
+    # The chain of the lot says what the hammer made; settlement and lot may say nothing else.
+    "settlements_are_not_the_hammer": (
+        "SELECT s.settlement_id FROM settlement s JOIN lot l USING (lot_id)"
+        " LEFT JOIN lot_event e ON e.lot_id = s.lot_id AND e.kind = 'lot.hammered'"
+        " LEFT JOIN deposit_hold h ON h.registration_id = s.registration_id"
+        " WHERE (e.payload ->> 'price_minor')::bigint IS DISTINCT FROM s.price_minor"
+        " OR l.price_minor IS DISTINCT FROM s.price_minor OR l.leader_id IS DISTINCT FROM s.registration_id"
+        " OR s.deposit_minor <> coalesce(h.amount_minor, 0)"
+    ),
+    "divisions_are_not_booked": (
+        "SELECT s.settlement_id FROM settlement s"
+        f" LEFT JOIN ({_LINES}) b ON b.reference = 'settlement:' || s.settlement_id || ':divided'"
+        " AND b.kind = 'lot_proceeds'"
+        " WHERE (s.state = 'closed') <> (s.waterfall IS NOT NULL) OR (s.state = 'closed' AND"
+        "  ((s.waterfall ->> 'proceeds_minor')::bigint IS DISTINCT FROM s.price_minor"
+        "   OR b.amount_minor IS DISTINCT FROM s.price_minor OR s.price_minor"
+        "   + (s.waterfall ->> 'forfeited_minor')::bigint IS DISTINCT FROM"
+        "   (SELECT sum((leg ->> 'gets_minor')::bigint)"
+        "    FROM jsonb_array_elements(s.waterfall -> 'legs') leg)))"
     ),
     "invoice_numbers_have_gaps": (
         "SELECT 1 FROM (SELECT count(*) AS n, max(invoice_number) AS last FROM settlement) s"
