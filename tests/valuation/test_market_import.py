@@ -106,6 +106,15 @@ def test_what_is_stored_comes_back_cell_for_cell(market_db, mapping, write):
     assert load_observations(market_db, currency="CNY", channel="retail").num_rows == 0
 
 
+def test_a_nul_byte_in_a_cell_costs_neither_the_row_nor_the_file(market_db, mapping, write):
+    good, bad = GOOD[0], BAD[0]
+    rows = [(*good[:2], "go\0lf", *good[3:7], "a\0b"), (*bad[:7], "\0"), GOOD[3]]
+    result = import_file(market_db, write(rows), mapping)
+    assert (result.kept, result.quarantined) == (2, {"price_missing": 1})
+    row = market_db.execute("SELECT model, title FROM market_observation WHERE reference = '1'").fetchone()
+    assert row == ("golf", "ab")
+
+
 def test_a_file_imported_again_adds_nothing_and_says_so(market_db, mapping, write):
     path = write(GOOD + BAD)
     first, again = import_file(market_db, path, mapping), import_file(market_db, path, mapping)

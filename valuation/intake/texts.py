@@ -24,7 +24,8 @@ def read_texts(column: pa.Array, ours: str, words: Mapping[str, Any]) -> pa.Arra
     table = {**WORDS.get(ours, {}), **words}
 
     def read(text: str) -> str | None:
-        plain = _SPACES.sub(" ", text).strip()
+        # U+0000 is in files that some exports wrote; no database text can hold it.
+        plain = _SPACES.sub(" ", text.replace("\0", "")).strip()
         if plain.lower() in UNKNOWN:
             return None
         if ours == "vin":
