@@ -66,9 +66,9 @@ def test_asking_prices_are_met_within_nine_per_cent_and_the_interval_holds(
     found = judged(fit(known, currency=currency, channel="retail", data_cut=cut), held)
     assert found["mdape"] <= most_mdape, found
     assert found["ppe15"] >= least_ppe15, found
-    assert (
-        87.0 <= found["coverage"] <= 94.5 if held.num_rows < 1_000 else 87.0 <= found["coverage"] <= 93.0
-    ), found
+    # 350 rows show a coverage of 90 % to within 5 points, 5,000 to within 1.5.
+    slack = 5.0 if held.num_rows < 1_000 else 3.0
+    assert abs(found["coverage"] - 90.0) <= slack, found
 
 
 @pytest.mark.soak
