@@ -41,8 +41,7 @@ def server(tmp_path):
 
 
 @pytest.mark.db
-@pytest.mark.slow
-@pytest.mark.serial
+@pytest.mark.soak
 def test_the_auction_bench_measures_every_key_and_loses_nothing(server, tmp_path, monkeypatch):
     pack = replace(load_pack("demo"), min_duration=timedelta(seconds=1))
     monkeypatch.setattr("auction.lots.actions.load_pack", lambda *_: pack)
@@ -68,7 +67,6 @@ def test_the_auction_bench_measures_every_key_and_loses_nothing(server, tmp_path
 
 @pytest.mark.db
 @pytest.mark.slow
-@pytest.mark.serial
 def test_the_valuation_bench_measures_every_key_beside_naive_peers(server, tmp_path):
     size = valuation.Size(
         sales=1_500, peer_sales=50, estimates=200, marked=50, api_seconds=0.5, makes=3, models=4
@@ -83,7 +81,6 @@ def test_the_valuation_bench_measures_every_key_beside_naive_peers(server, tmp_p
 
 @pytest.mark.db
 @pytest.mark.slow
-@pytest.mark.serial
 def test_the_api_bench_measures_every_key_beside_a_bare_route(server, tmp_path):
     size = api.Size(vehicles=60, alerts=20, lines=4, seconds=1.0, peer_seconds=0.5, sql_rounds=10)
     result = api.bench_api(server.dsn, tmp_path, lambda _: None, size=size)

@@ -15,7 +15,8 @@ from tests.e2e.deployment import Deployment, deployed
 from tests.e2e.tracks import part_of, shared_file
 from tests.fix_stack import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.db, pytest.mark.broker]
+# tests/geofence/stateful/test_recorded.py holds the same promise inside one process, in every run.
+pytestmark = [pytest.mark.soak, pytest.mark.serial, pytest.mark.db, pytest.mark.broker]
 
 SEED = 4
 
@@ -88,7 +89,6 @@ def test_part_of_a_fleet_in_shuffled_doubled_pieces_ends_as_in_one_pass(tmp_path
     assert_order_does_not_matter(tmp_path, track, pieces=4, rest_s=180)
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_the_whole_fleet_in_ten_shuffled_doubled_pieces_ends_as_in_one_pass(tmp_path: Path) -> None:
     assert_order_does_not_matter(tmp_path, shared_file("tracks", "austin_bus.csv.gz"), pieces=10, rest_s=1200)
