@@ -38,10 +38,11 @@ def _milliseconds(value: object) -> int:
     return _period(value) // timedelta(milliseconds=1)
 
 
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Bad("true or false")
-    return value
+def _one_bidder(value: object) -> bool:
+    # A sale that needs two bidders is not built; a pack that asks for one must not be taken in silence.
+    if value is not True:
+        raise _Bad("true, the only rule there is")
+    return True
 
 
 def _word(value: object) -> str:
@@ -111,7 +112,7 @@ FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "licence": ("licence", _word),
     "interest_caps_pct": ("interest_caps_pct", _amounts(())),
     "day_count": ("day_count", _whole(360, 366)),
-    "single_bidder_suffices": ("single_bidder_suffices", _flag),
+    "single_bidder_suffices": ("single_bidder_suffices", _one_bidder),
     "terms_version": ("terms_version", _word),
     "title_steps": ("title_steps", _words),
     "title_requires": ("title_requires", _needs),

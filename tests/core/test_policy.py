@@ -119,6 +119,7 @@ def test_an_unknown_pack_is_named_with_those_there_are():
         ("value = 70", "value = true", "start_floor_pct: expected a whole number"),
         ("[field.start_floor_pct]", "[field.start_flor_pct]", "missing or unknown"),
         ('value = "7d"', 'value = "1 week"', "announcement: expected a period"),
+        ("value = true", "value = false", "single_bidder_suffices: expected true"),
         ("from_minor = 0,", "from_minor = 1,", "the first from 0"),
         ("step_minor = 100_000", "step_minor = 0", "steps of from_minor"),
         ("recovery = 500_000, ", "", "cost_caps_minor: expected an amount for each"),
