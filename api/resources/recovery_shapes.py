@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from alerts.recovery.domain import (
     Belonging,
@@ -18,10 +18,20 @@ from alerts.recovery.domain import (
 )
 from alerts.recovery.intake import LONGEST_KM, MOST_KEYS, MOST_OF_ONE
 
+
+def _no_truth_value(given: object) -> object:
+    """Refuse ``true`` where a number is meant: it would be read as one kilometre, or one key."""
+    if isinstance(given, bool):
+        raise ValueError("expected a number, was a truth value")  # noqa: TRY004 - pydantic's way of saying it
+    return given
+
+
 Text = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 MaybeName = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-Kilometres = Annotated[float, Field(ge=0, le=LONGEST_KM, allow_inf_nan=False)]
+Kilometres = Annotated[
+    float, Field(ge=0, le=LONGEST_KM, allow_inf_nan=False), BeforeValidator(_no_truth_value)
+]
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 GroundKind = Literal["voluntary_handover", "court_order", "approved_lease_recovery"]
 Failure = Literal["resistance", "not_found", "blocked", "third_party", "unsafe", "called_off", "other"]
@@ -88,7 +98,7 @@ class IntakeIn(Body):
 
     yard_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     odometer_km: Kilometres
-    keys_count: Annotated[int, Field(ge=0, le=MOST_KEYS)]
+    keys_count: Annotated[int, Field(ge=0, le=MOST_KEYS), BeforeValidator(_no_truth_value)]
     registration_certificate: bool
     condition_note: Text = ""
     no_belongings: bool = False
@@ -100,7 +110,7 @@ class BelongingIn(Body):
     """A thing found in the vehicle."""
 
     item: Name
-    quantity: Annotated[int, Field(ge=1, le=MOST_OF_ONE)] = 1
+    quantity: Annotated[int, Field(ge=1, le=MOST_OF_ONE), BeforeValidator(_no_truth_value)] = 1
 
 
 class ReturnIn(Body):

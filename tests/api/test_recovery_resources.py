@@ -88,6 +88,15 @@ def test_a_lease_recovery_is_approved_by_a_second_person(served: Served):
     assert one.staff.get(f"{one.path}/recovery").json()["grounds"][0]["state"] == "withdrawn"
 
 
+def test_true_is_no_distance_and_no_number_of_keys(served: Served):
+    one = recovery(served).reach("dispatched")
+    assert one.move("recovered", odometer_km=True).status_code == 422
+    assert one.state == "dispatched"
+    assert one.reach("recovered").post("intake", INTAKE | {"keys_count": True}).status_code == 422
+    assert one.post("intake", INTAKE | {"odometer_km": False}).status_code == 422
+    assert one.post("belongings", {"item": "伞", "quantity": True}).status_code == 422
+
+
 def test_a_payment_on_the_way_stops_the_crew(served: Served):
     one = recovery(served).reach("dispatched")
     paid = served.as_("service").post(
