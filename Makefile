@@ -1,8 +1,9 @@
 # Every target is a thin line over something you can also run by hand. `make help` lists them.
 
 BIN := .venv/bin
-# Two test processes suit a small machine; whole deployments and browsers, which mostly wait, run afterwards.
-TEST_WORKERS ?= 2
+# Tests wait for processes more than they compute: three fill two cores. Whole deployments, browsers and
+# races against time run afterwards, two at a time.
+TEST_WORKERS ?= 3
 TEST_ARGS ?=
 BENCHES ?= ingest geofence alerts valuation auction api
 SKIPS := .pytest_cache/skips.jsonl
@@ -29,7 +30,7 @@ test: setup-dev ## format, lint, types, import law and every test but soak and b
 	@$(MAKE) --no-print-directory lint
 	@rm -f $(SKIPS); status=0; \
 	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -m "not serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || status=1; \
-	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -m "serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(BIN)/python -m tests.house.closing $(SKIPS); \
 	exit $$status
 
