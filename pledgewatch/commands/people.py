@@ -41,7 +41,7 @@ def _user_root() -> None:
 def create_token(
     role: str = typer.Option(..., "--role", help="admin, risk_analyst, recovery, …, service"),
     org: str = _ORG,
-    name: str = typer.Option("", "--name", help="What the logs call it."),
+    name: str = typer.Option("", "--name", help="Whose it is: logs and four eyes go by it."),
     days: int | None = typer.Option(None, "--days", min=1, max=36_500, help="Expires after so many days."),
 ) -> None:
     """Print a new API token, and nothing else. It is shown this once.

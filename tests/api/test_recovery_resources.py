@@ -15,6 +15,7 @@ from core.policy.pack import load_pack
 from tests.alerts.recovery.pictures import JPEG, PLACE, phone_jpeg, phone_png
 from tests.api.recovering import API, INTAKE, ORDER, partner, recovery
 from tests.fix_api import Served
+from tests.fix_stack import eventually
 
 pytestmark = pytest.mark.db
 
@@ -48,11 +49,14 @@ def test_a_vehicle_goes_from_the_case_to_the_yard(served: Served):
     assert (released.status_code, released.json()["state"]) == (200, "released")
     assert one.staff.get(f"{one.path}/recovery").json()["release"]["kind"] == "redeemed"
     assert one.move("closed", reason="done").json()["state"] == "closed"
-    told = served.as_("service").get(f"{API}/events").json()["items"]
-    assert [event["kind"] for event in told if event["kind"].startswith("case.")] == [
-        "case.in_yard",
-        "case.released",
-    ]
+    wanted = ["case.in_yard", "case.released"]
+
+    def told() -> bool:
+        # The log shows what no open transaction can still come before.
+        events = served.as_("service").get(f"{API}/events").json()["items"]
+        return [event["kind"] for event in events if event["kind"].startswith("case.")] == wanted
+
+    eventually(told, what="both events in the log")
 
 
 def test_a_move_that_is_no_edge_gets_a_conflict_over_http_too(served: Served):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from collateral.staff import access
 from collateral.staff.persons import person_of, same_person
 
 
@@ -39,3 +40,10 @@ def test_people_of_different_names_are_two(one: str, other: str):
 def test_nobody_is_the_same_person_as_nobody():
     assert not same_person("user:anna", None)
     assert person_of("system:auction") == "system:auction"
+
+
+def test_two_tokens_that_nobody_named_are_two_people(db):
+    found = [access.principal_of_token(db, access.create_token(db, "disposal")) for _ in range(2)]
+    one, other = (principal.actor for principal in found if principal is not None)
+    assert not same_person(one, other)
+    assert ":disposal-" in one
