@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 # Tests wait for processes more than they compute: three fill two cores. Whole deployments, browsers and
-# races against time run afterwards, two at a time.
+# races against time run alone afterwards.
 TEST_WORKERS ?= 3
 TEST_ARGS ?=
 BENCHES ?= ingest geofence alerts valuation auction api
@@ -30,7 +30,7 @@ test: setup-dev ## format, lint, types, import law and every test but soak and b
 	@$(MAKE) --no-print-directory lint
 	@rm -f $(SKIPS); status=0; \
 	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -m "not serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || status=1; \
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || [ $$? -eq 5 ] || status=1; \
+	$(BIN)/pytest -q -m "serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(BIN)/python -m tests.house.closing $(SKIPS); \
 	exit $$status
 

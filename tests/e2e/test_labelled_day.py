@@ -14,7 +14,7 @@ from tests.e2e.labelled_day import Verdict, judge, scaled_clock, simulate_argume
 from tests.fix_stack import eventually
 from tests.mqtt_talk import Talker
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.db, pytest.mark.broker]
+pytestmark = [pytest.mark.slow, pytest.mark.db, pytest.mark.broker]
 
 MOST_UNLABELLED = 3
 TROUBLE_EVERY_S = 22.0
