@@ -142,7 +142,7 @@ def test_two_hundred_bids_in_the_last_moment_are_judged_by_when_they_came(sale):
     assert ended.state == "hammered", told
     assert [verdict for _, verdict in answers if verdict.arrived_at is None] == []
     timely = came_in_time(answers, lot)
-    assert len(timely) >= CLIENTS // 4, "the storm must have come before the end"
+    assert len(timely) >= CLIENTS // 10, "the storm must have come before the end"
     assert not [verdict for verdict in timely if verdict.code in TOO_LATE]
     assert {verdict.code for verdict in timely} <= {"", "bid_too_low", "busy"}, told
     late = [verdict for _, verdict in answers if verdict.arrived_at >= lot.ends_at]

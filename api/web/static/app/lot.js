@@ -92,7 +92,11 @@ async function refresh() {
   if (response.status === 304 || !response.ok) return;
   etag = response.headers.get('ETag');
   const next = await response.json();
-  if (next.seq >= lot.seq) lot = next;
+  if (next.seq >= lot.seq) {
+    // The stream may come later than this: what was said of the last bid must not stand meanwhile.
+    if (mine && lot.leader_code === mine.code && next.leader_code !== mine.code) put('bid-answer', '');
+    lot = next;
+  }
   draw();
 }
 
@@ -175,6 +179,7 @@ async function send(amountMinor, mode, confirmed = false) {
   }
   $('bid-answer').className = answer.ok ? 'answer' : 'answer fault';
   await refresh();
+  if (answer.ok && answer.status === 'leading' && lot.leader_code !== mine.code) put('bid-answer', '');
   drawMine();
 }
 
