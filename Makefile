@@ -1,9 +1,9 @@
 # Every target is a thin line over something you can also run by hand. `make help` lists them.
 
 BIN := .venv/bin
-# Tests wait for processes more than they compute: three fill two cores. Whole deployments, browsers and
+# Tests wait for processes more than they compute: four fill two cores. Whole deployments, browsers and
 # races against time run alone afterwards.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 TEST_ARGS ?=
 BENCHES ?= ingest geofence alerts valuation auction api
 SKIPS := .pytest_cache/skips.jsonl
@@ -29,7 +29,7 @@ run: setup ## the whole product with the demo story on http://127.0.0.1:8080
 test: setup-dev ## format, lint, types, import law and every test but soak and bench; lists what was skipped
 	@$(MAKE) --no-print-directory lint
 	@rm -f $(SKIPS); status=0; \
-	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile -m "not serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || status=1; \
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -m "not serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || status=1; \
 	$(BIN)/pytest -q -m "serial and not soak and not bench" --skips-to $(SKIPS) $(TEST_ARGS) || [ $$? -eq 5 ] || status=1; \
 	$(BIN)/python -m tests.house.closing $(SKIPS); \
 	exit $$status

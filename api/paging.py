@@ -6,7 +6,9 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel
@@ -54,6 +56,24 @@ def decode(cursor: str | None, *types: type) -> list[str | int] | None:
     ):
         raise _bad()
     return key
+
+
+def decode_moment_and_id(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """Return the (moment, id) in a cursor of a list that is ordered by both, or None for the first page.
+
+    Raises:
+        Rejected: the cursor is not one of ours (``bad_cursor``).
+    """
+    key = decode(cursor, str, str)
+    if key is None:
+        return None
+    try:
+        moment, row_id = datetime.fromisoformat(str(key[0])), UUID(str(key[1]))
+    except ValueError as exc:
+        raise _bad() from exc
+    if moment.tzinfo is None:
+        raise _bad()
+    return moment, row_id
 
 
 def cut(

@@ -14,6 +14,7 @@ import numpy as np
 
 from core.domain.finding import Finding
 from core.domain.report import Report
+from geofence.devices import bound_devices
 from geofence.domain import Deadline, MarkKind, TimeMark, VehicleFacts
 from geofence.index import Context, FenceIndex, Hits
 from geofence.passes import reach_box, reach_m
@@ -21,7 +22,7 @@ from geofence.quality import usable_fix
 from geofence.rules import risk_place
 from geofence.rules.silence import expected_gap_s, silence_limits_s
 from geofence.state import Fix, VehicleState, from_bytes, initial_state, to_bytes
-from geofence.work import Sight, Work, bound_devices
+from geofence.work import Sight, Work
 
 Input = Report | TimeMark
 Item = tuple[VehicleState, Sequence[Input], VehicleFacts]

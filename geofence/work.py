@@ -9,6 +9,7 @@ import numpy as np
 from core.domain.finding import Finding, Severity
 from core.domain.report import Report
 from geofence.crossing import Crossed, cross
+from geofence.devices import OpenDevice, bound_devices
 from geofence.domain import DeviceFacts, MarkKind, TimeMark, VehicleFacts
 from geofence.fence import RISK_CATEGORIES
 from geofence.index import Context, Hits
@@ -46,37 +47,6 @@ class Sight:
         self.hits: Hits = []
         self.reach: float | None = None
         self.candidates: list[int] = []
-
-
-class OpenDevice:
-    """A DeviceState that may be written: the same attributes."""
-
-    __slots__ = DeviceState.__struct_fields__
-
-    last_ms: int
-    fix_ms: int
-    mode: str | None
-    next_report_s: int | None
-    ignition: bool | None
-    stirred_ms: int
-    undated: Undated | None
-    asked_ms: int
-
-    def __init__(self, state: DeviceState) -> None:
-        for name in DeviceState.__struct_fields__:
-            setattr(self, name, getattr(state, name))
-
-    def close(self) -> DeviceState:
-        """Return the frozen state."""
-        return DeviceState(*[getattr(self, name) for name in DeviceState.__struct_fields__])
-
-
-def bound_devices(facts: VehicleFacts, device_id: str) -> DeviceFacts | None:
-    """Return the facts of a device; usual ones when the registry lists no devices at all."""
-    for device in facts.devices:
-        if device.device_id == device_id:
-            return device
-    return None if facts.devices else DeviceFacts(device_id=device_id)
 
 
 class Work:

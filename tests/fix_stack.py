@@ -60,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("db")
         if names & BROKER_FIXTURES:
             item.add_marker("broker")
+    # The longest first: begun last, one would keep a worker busy while the others have nothing left.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def missing(part: str, reason: str) -> None:
@@ -133,14 +135,19 @@ def template_db(postgres_server: str) -> Iterator[TemplateDatabase]:
         yield TemplateDatabase(name, copyable=report.mode.timescaledb is None)
 
 
+@contextlib.contextmanager
+def migrated_database(server_url: str, template: TemplateDatabase, purpose: str) -> Iterator[str]:
+    """Create a migrated database, yield its URL, drop it."""
+    with created_database(server_url, purpose, template.name if template.copyable else None) as name:
+        url = in_database(server_url, name)
+        if not template.copyable:
+            migrate(url)
+        yield url
+
+
 @pytest.fixture
 def database_url(postgres_server: str, template_db: TemplateDatabase) -> Iterator[str]:
-    with created_database(
-        postgres_server, "test", template_db.name if template_db.copyable else None
-    ) as name:
-        url = in_database(postgres_server, name)
-        if not template_db.copyable:
-            migrate(url)
+    with migrated_database(postgres_server, template_db, "test") as url:
         yield url
 
 

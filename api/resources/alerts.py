@@ -15,9 +15,8 @@ from api.auth import Asker
 from api.board import store as board
 from api.board.models import AlertOut
 from api.deps import Conn, Who
-from api.paging import Cursor, Limit, Page, cut, decode
+from api.paging import Cursor, Limit, Page, cut, decode_moment_and_id
 from core.db.pool import Connection
-from core.errors import Rejected
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
@@ -79,7 +78,7 @@ def list_alerts(
     """List the alerts of your branches, last seen first."""
     rows = store.list_alerts(
         conn, org_ids=asker.org_ids, vehicle_id=vehicle_id, live_only=live, severities=severity, rule=rule,
-        before=position_of_cursor(cursor), limit=limit + 1,
+        before=decode_moment_and_id(cursor), limit=limit + 1,
     )  # fmt: skip
     shown, following = cut(rows, limit, lambda alert: (alert.last_seen.isoformat(), str(alert.alert_id)))
     return Page(items=with_plates(conn, shown), next=following)
@@ -161,17 +160,3 @@ def with_plates(conn: Connection, alerts: list[Alert]) -> list[AlertOut]:
 
 def _out(conn: Connection, alert: Alert) -> AlertOut:
     return with_plates(conn, [alert])[0]
-
-
-def position_of_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
-    """Return the (last_seen, id) in a cursor of the alert list."""
-    key = decode(cursor, str, str)
-    if key is None:
-        return None
-    try:
-        moment, alert_id = datetime.fromisoformat(str(key[0])), UUID(str(key[1]))
-    except ValueError as exc:
-        raise Rejected("Expected the `next` value of an earlier page", code="bad_cursor") from exc
-    if moment.tzinfo is None:
-        raise Rejected("Expected the `next` value of an earlier page", code="bad_cursor")
-    return moment, alert_id

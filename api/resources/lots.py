@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from api.auth import Asker
 from api.deps import Conn, IfMatch, Who, Wired
-from api.paging import Cursor, Limit, Page, cut, decode
+from api.paging import Cursor, Limit, Page, cut, decode_moment_and_id
 from api.resources.approvals import ApprovalOut
 from api.sale.lots import lot_out, lots_out
 from api.sale.models import Body, Line, LotOut, PositiveMinor, Reason, State, Text, lot_etag
@@ -24,7 +23,7 @@ from api.sale.visitors import (
     sees_drafts,
     visible_lot,
 )
-from auction.approvals import actions as approvals
+from auction.approvals.asking import ask
 from auction.domain import PUBLIC_STATES, Lot
 from auction.lots import actions, store
 from auction.protocol import export
@@ -83,7 +82,7 @@ def list_lots(
     cursor: Cursor = None,
 ) -> Page[LotOut]:
     """List lots by their start; staff also see the drafts of their branches."""
-    key = position(cursor)
+    key = decode_moment_and_id(cursor)
     shown_states = [name for name in PUBLIC_STATES if state is None or name in state]
     rows = store.list_lots(conn, states=shown_states, after=key, limit=limit + 1) if shown_states else []
     hidden = [name for name in HIDDEN_STATES if state is None or name in state]
@@ -175,7 +174,7 @@ def move(conn: Connection, asker: Asker, lot: Lot, body: TransitionIn) -> tuple[
     if body.reason is None and body.action != "resume":
         raise Rejected(f"Expected a reason to {body.action} a lot, was none", code="reason_required")
     check_edge(lot, body.action)
-    question = approvals.ask(
+    question = ask(
         conn, "lot", str(lot.lot_id), body.action,
         {"reason": body.reason_class or body.reason or "", "note": body.reason or ""},
         lot.org_id, asker.actor, lifetime=load_pack(lot.pack, lot.pack_version).approval_expiry,
@@ -201,17 +200,3 @@ def check_unchanged(if_match: str | None, lot: Lot) -> None:
         raise PreconditionMissing("Expected an If-Match header with the ETag that was read, was missing")
     if not matches(if_match, lot_etag(lot)):
         raise Stale(f"Expected {lot_etag(lot)}, was {if_match}: read it again", current=lot_etag(lot))
-
-
-def position(cursor: str | None) -> tuple[datetime, UUID] | None:
-    """Return the (starts_at, id) in a cursor."""
-    key = decode(cursor, str, str)
-    if key is None:
-        return None
-    try:
-        moment, lot_id = datetime.fromisoformat(str(key[0])), UUID(str(key[1]))
-    except ValueError as exc:
-        raise Rejected("Expected the `next` value of an earlier page", code="bad_cursor") from exc
-    if moment.tzinfo is None:
-        raise Rejected("Expected the `next` value of an earlier page", code="bad_cursor")
-    return moment, lot_id

@@ -10,8 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from api.deps import Conn, Wired
-from api.paging import Cursor, cut
-from api.resources.lots import position
+from api.paging import Cursor, cut, decode_moment_and_id
 from api.resources.registrations import own
 from api.sale.events import BID, bid_line
 from api.sale.lots import lot_out, lots_out, words_of
@@ -45,7 +44,7 @@ def lots_page(
 ) -> HTMLResponse:
     """Show what is on sale, or with ``?ended=1`` what was; staff see their drafts above it."""
     states = [state for state in PUBLIC_STATES if (state not in ON_SALE) == bool(ended)]
-    rows = store.list_lots(conn, states=states, after=position(cursor), limit=PAGE + 1)
+    rows = store.list_lots(conn, states=states, after=decode_moment_and_id(cursor), limit=PAGE + 1)
     shown, following = cut(rows, PAGE, lambda lot: (lot.starts_at.isoformat(), str(lot.lot_id)))
     now = services.database_time()
     drafts = []

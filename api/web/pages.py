@@ -15,8 +15,8 @@ from alerts.domain import RULE_POLICIES, Alert
 from api.board import store as board
 from api.board.models import VehicleOut
 from api.deps import Conn, Now, Services, Who, Wired, asker_of
-from api.paging import Cursor, cut, decode
-from api.resources.alerts import position_of_cursor, visible_alert
+from api.paging import Cursor, cut, decode, decode_moment_and_id
+from api.resources.alerts import visible_alert
 from api.resources.vehicles import VehicleId, visible_vehicle
 from api.web import case_pages, console_pages, recovery_pages, tabs, value_pages
 from api.web.render import map_config, render
@@ -86,7 +86,7 @@ def alerts_page(
     """Show alerts as a table; the address holds the filter."""
     rows = store.list_alerts(
         conn, org_ids=asker.org_ids, live_only=not all, severities=[severity] if severity else None,
-        rule=rule or None, before=position_of_cursor(cursor), limit=PAGE + 1,
+        rule=rule or None, before=decode_moment_and_id(cursor), limit=PAGE + 1,
     )  # fmt: skip
     shown, following = cut(rows, PAGE, lambda alert: (alert.last_seen.isoformat(), str(alert.alert_id)))
     return render(

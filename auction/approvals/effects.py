@@ -1,4 +1,4 @@
-"""What needs four eyes, all of it in one table. (Publishing a lot does too: its reviewer is the second.)"""
+"""What each approval does: an effect for every action of `asking.ACTIONS`."""
 
 from __future__ import annotations
 

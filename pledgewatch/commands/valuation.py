@@ -41,7 +41,7 @@ def fit(
     from core.clock import monotonic
     from pledgewatch.registry import open_registry
     from valuation.market.store import load_observations
-    from valuation.model import fit as train
+    from valuation.model.fit import fit as train
     from valuation.model.store import save_model
 
     day = None if until is None else until.date()

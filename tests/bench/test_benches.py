@@ -51,8 +51,8 @@ def not_finite(result):
 
 
 @pytest.mark.db
-@pytest.mark.broker
 @pytest.mark.slow
+@pytest.mark.broker
 def test_the_ingest_bench_measures_every_key_beside_its_peers(tmp_path):
     if find_mosquitto() is None:
         missing("broker", "mosquitto is not on the PATH")

@@ -48,6 +48,7 @@ def server(tmp_path):
 
 
 @pytest.mark.db
+@pytest.mark.slow
 @pytest.mark.soak
 def test_the_auction_bench_measures_every_key_and_loses_nothing(server, tmp_path, monkeypatch):
     pack = replace(load_pack("demo"), min_duration=timedelta(seconds=1))

@@ -14,7 +14,7 @@ from tests.api.sale_scene import API, START, STEP, Sale, made
 from tests.fix_api import Served, Town
 from tests.fix_browser import Visit, poll
 
-pytestmark = [pytest.mark.db, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.db, pytest.mark.browser]
 
 
 @pytest.fixture

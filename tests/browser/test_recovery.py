@@ -13,7 +13,7 @@ from tests.browser.test_story import sign_in
 from tests.fix_api import Served
 from tests.fix_browser import Visit, await_map, poll
 
-pytestmark = [pytest.mark.db, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.db, pytest.mark.browser]
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

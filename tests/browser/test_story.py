@@ -16,7 +16,7 @@ from tests.browser.city import settle, trouble
 from tests.fix_api import Served, risk
 from tests.fix_browser import Visit, await_map, poll
 
-pytestmark = [pytest.mark.db, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.db, pytest.mark.browser]
 
 CONTRAST = """element => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);

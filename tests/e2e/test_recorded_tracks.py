@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.deployment import deployed
 from tests.e2e.tracks import distinct_fixes, part_of, rows_of, shared_file
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial, pytest.mark.db, pytest.mark.broker]
+pytestmark = [pytest.mark.slow, pytest.mark.db, pytest.mark.broker]
 
 
 def test_part_of_a_recorded_fleet_is_stored_once_with_its_repeats_counted(tmp_path: Path) -> None:

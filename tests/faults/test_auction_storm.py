@@ -13,10 +13,10 @@ from auction.protocol.export import export
 from auction.protocol.signing import canonical
 from auction.protocol.verify import verify
 from core.clock import monotonic
-from core.db.migrate import FUNCTIONS, migrate
+from core.db.migrate import FUNCTIONS
 from pledgewatch.bench.http.load import Call, Line
 from tests.faults.sale_rig import SaleRig, Verdict
-from tests.fix_stack import created_database, eventually, in_a_loop_of_its_own, in_database
+from tests.fix_stack import eventually, in_a_loop_of_its_own, migrated_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.serial]
 
@@ -39,12 +39,7 @@ APIS = ("api-1", "api-2")
 @pytest.fixture(scope="module")
 def sale(postgres_server, template_db, tmp_path_factory):
     """Two API processes and a sweeper on one database, and two hundred people."""
-    with created_database(
-        postgres_server, "storm", template_db.name if template_db.copyable else None
-    ) as name:
-        url = in_database(postgres_server, name)
-        if not template_db.copyable:
-            migrate(url)
+    with migrated_database(postgres_server, template_db, "storm") as url:
         rig = SaleRig(url, tmp_path_factory.mktemp("storm"))
         try:
             with ThreadPoolExecutor() as starting:

@@ -6,20 +6,14 @@ market_db   function  a connection to it, rolled back afterwards
 
 import pytest
 
-from core.db.migrate import migrate
 from core.db.pool import connect
-from tests.fix_stack import created_database, in_database
+from tests.fix_stack import migrated_database
 
 
 @pytest.fixture(scope="module")
 def market_url(postgres_server, template_db):
     """One database for the whole file: making one takes longer than most of these tests."""
-    with created_database(
-        postgres_server, "market", template_db.name if template_db.copyable else None
-    ) as name:
-        url = in_database(postgres_server, name)
-        if not template_db.copyable:
-            migrate(url)
+    with migrated_database(postgres_server, template_db, "market") as url:
         yield url
 
 

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from core.db.pool import Connection
 from simulator.market.sales import city_kinds, draw_sales
 from valuation.frame import OBSERVATION_SCHEMA
-from valuation.model import Model, fit
+from valuation.model.fit import fit
+from valuation.model.valuer import Model
 
 NIGHT = datetime(2026, 11, 20, 18, 30, tzinfo=UTC)
 """The 21st in Shanghai, where the lender is."""

@@ -10,8 +10,8 @@ from core.errors import Rejected
 from tests.valuation.synthetic_market import days_of, draw, having
 from valuation.baselines import BASELINES
 from valuation.baselines.folk import left_after_km, left_after_years
-from valuation.model import fit
 from valuation.model.backtest import backtest
+from valuation.model.fit import fit
 
 
 def test_the_rule_54321_takes_a_third_off_in_the_first_stage():
@@ -42,6 +42,7 @@ def test_every_baseline_answers_per_row_and_admits_what_it_cannot():
     assert alone.value(model, row, row, days_of(row))[0] == row["price_minor"][0].as_py()
 
 
+@pytest.mark.slow
 def test_the_back_test_shows_the_model_ahead_of_its_peers():
     table = draw(900, 33, guide=True).table
     reports = backtest(table, currency="EUR", channel="auction")

@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import Rejected
 from tests.valuation.synthetic_market import REFERENCE_DAY, days_of, draw, having, without
-from valuation.model import ADJUSTMENTS, fit
+from valuation.model.adjustments import ADJUSTMENTS
+from valuation.model.fit import fit
 from valuation.model.level import Groupings, Level
 from valuation.model.rows import Vocabulary
 from valuation.model.scores import scores

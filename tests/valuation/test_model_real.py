@@ -13,8 +13,8 @@ from valuation.intake.mapping import load_mapping
 from valuation.intake.normalise import normalise
 from valuation.market.fingerprints import of_rows
 from valuation.market.twins import without_twins
-from valuation.model import fit
 from valuation.model.degrade import share_of
+from valuation.model.fit import fit
 from valuation.model.scores import scores
 
 HELD_OUT_SHARE = 0.15

@@ -8,8 +8,8 @@ import pytest
 
 from core.errors import PledgewatchError
 from tests.valuation.synthetic_market import REFERENCE_DAY, draw
-from valuation.model import fit
 from valuation.model.artifact import from_bytes, to_bytes
+from valuation.model.fit import fit
 from valuation.model.store import fitted_markets, newest_model, newest_version, save_model
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from psycopg.types.json import Jsonb
 
 from core.errors import PledgewatchError
-from valuation.model.artifact import from_bytes, to_bytes
 
 if TYPE_CHECKING:
     from core.db.pool import Connection
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def save_model(conn: Connection, model: Model) -> bool:
     """Store the model; a version stored already becomes the newest again. Returns whether it was new."""
+    from valuation.model.artifact import to_bytes  # noqa: PLC0415 - as in model_of_version
+
     artifact = to_bytes(model)
     row = conn.execute(
         "INSERT INTO valuation_model (version, currency, channel, data_cut, rows, metrics, artifact, sha256)"
@@ -72,6 +73,9 @@ def model_of_version(conn: Connection, version: str) -> Model | None:
         raise PledgewatchError(
             f"Model {version}: expected the bytes that were written, was something else", code="model_damaged"
         )
+    # Trees bring scikit-learn: two seconds for every process that may never value anything.
+    from valuation.model.artifact import from_bytes  # noqa: PLC0415 - see above
+
     return from_bytes(artifact)
 
 

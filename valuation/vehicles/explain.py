@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from core.db.pool import Connection
-    from valuation.model import Model
+    from valuation.model.valuer import Model
     from valuation.vehicles.domain import Estimate
     from valuation.vehicles.models import Models
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from core.db.pool import Connection
-    from valuation.model import Model
+    from valuation.model.valuer import Model
 
 AUCTION_PERMILLE: dict[str, int] = {"auction": 1000, "trade": 1000, "private": 900, "retail": 850}
 """What a vehicle brings at auction per 1,000 of each channel's price, in the order of preference.

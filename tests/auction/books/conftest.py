@@ -8,18 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.db.migrate import migrate
 from core.db.pool import Connection, connect
-from tests.fix_stack import TemplateDatabase, created_database, in_database
+from tests.fix_stack import TemplateDatabase, migrated_database
 
 
 @pytest.fixture(scope="module")
 def books_url(postgres_server: str, template_db: TemplateDatabase) -> Iterator[str]:
-    template = template_db.name if template_db.copyable else None
-    with created_database(postgres_server, "books", template) as name:
-        url = in_database(postgres_server, name)
-        if template is None:
-            migrate(url)
+    with migrated_database(postgres_server, template_db, "books") as url:
         yield url
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +12,9 @@ import pytest
 from alerts.cases.store import insert_case
 from auction.approvals import actions as approvals
 from auction.approvals import store as asked_before
-from auction.approvals.actions import ask
+from auction.approvals.asking import ACTIONS
+from auction.approvals.asking import ask as ask_for_so_long
+from auction.approvals.effects import EFFECTS
 from auction.cases import actions as cases
 from auction.cases import store
 from auction.cases.domain import EDGES, CaseState, NewAppraisal
@@ -27,6 +30,8 @@ from core.policy.pack import load_pack
 from core.settings import Settings
 from pledgewatch.wiring import consumers
 from tests.auction.books.scene import DEPOSIT, START, Scene, assert_books_right, cny, sold, staged
+
+ask = partial(ask_for_so_long, lifetime=timedelta(hours=72))
 
 
 class Stack:
@@ -301,6 +306,10 @@ def test_claims_are_recorded_with_their_reference_and_rank(conn):
         )
 
 
+def test_every_action_that_can_be_asked_for_has_an_effect():
+    assert set(EFFECTS) == ACTIONS
+
+
 def test_every_action_with_four_eyes_refuses_the_same_person(conn):
     scene = staged(conn)
     scene.publish()
@@ -338,7 +347,7 @@ def test_an_approval_that_can_no_longer_take_effect_stays_undecided(conn):
         == "refused"
     )
     with pytest.raises(Rejected, match="lot paint"):
-        scene.do(approvals.ask, "lot", str(lot_id), "paint", {}, "head", "user:anna")
+        scene.do(ask, "lot", str(lot_id), "paint", {}, "head", "user:anna")
 
 
 def test_a_question_that_nobody_answered_in_time_is_asked_anew(conn):
