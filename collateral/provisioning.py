@@ -28,7 +28,7 @@ from core.topics import DEVICE_ID, default_shard
 if TYPE_CHECKING:
     from core.db.pool import Connection
 
-RESERVED_DEVICE_IDS = frozenset({"ingest"})
+RESERVED_DEVICE_IDS = frozenset({"ingest", "gateway"})
 """Broker accounts of our own processes; a device of that name would inherit their rights."""
 
 

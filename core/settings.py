@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     postgres_port: int = Field(default=0, ge=0, le=65_535, description="Embedded PostgreSQL; 0: a free one.")
     mqtt_url: str | None = None
     mqtt_port: int = Field(default=0, ge=0, le=65_535, description="Embedded broker; 0: a free one.")
+    mqtt_device_url: str | None = Field(
+        default=None, description="The broker as devices reach it, without an account; else MQTT_URL's address."
+    )
+    gateway_mqtt_url: str | None = Field(
+        default=None, description="The broker with the account of gateways (JT/T 808, vendor clouds)."
+    )
     mqtt_password_file: Path | None = Field(
         default=None, description="Where `pledgewatch broker sync` writes device passwords."
     )

@@ -177,6 +177,12 @@ class BrokerUnderTest:
 
     @property
     def port(self) -> int:
+        """The inner port, where every account may choose its client id."""
+        return self.embedded.inner_port
+
+    @property
+    def device_port(self) -> int:
+        """The port for devices: there the user name is the client id."""
         return self.embedded.port
 
     @property

@@ -121,21 +121,36 @@ def snapshot_xmin(conn: Connection) -> int:
     return horizon
 
 
-_VEHICLE = """
+_ITS_LOAN = """
+(SELECT {columns} FROM loan WHERE loan.vehicle_id = v.vehicle_id
+ ORDER BY (status IN ('paid', 'written_off')), days_past_due DESC, loan_id LIMIT 1)
+"""
+_LIVE_ALERT = "a.vehicle_id = v.vehicle_id AND a.work_state NOT IN ('resolved', 'false_alarm')"
+# The page is cut before anything is looked up for its rows: a fleet has a hundred thousand vehicles.
+_VEHICLES = f"""
+WITH page AS MATERIALIZED (
+    SELECT * FROM vehicle v
+    WHERE v.org_id = ANY(%(orgs)s)
+      AND (%(ids)s::text[] IS NULL OR v.vehicle_id = ANY(%(ids)s))
+      AND (%(text)s::text IS NULL
+           OR concat_ws(' ', v.plate, v.vin, v.vehicle_id, v.make, v.model) ILIKE %(text)s)
+      AND (NOT %(overdue)s OR {_ITS_LOAN.format(columns="days_past_due")} > 0)
+      AND (NOT %(alerting)s OR EXISTS (SELECT FROM alert a WHERE {_LIVE_ALERT}))
+      AND (%(after)s::text IS NULL OR v.vehicle_id > %(after)s)
+    ORDER BY v.vehicle_id LIMIT %(limit)s
+)
 SELECT v.vehicle_id, v.vin, v.plate, v.engine_number, v.make, v.model, v.model_year, v.colour,
        v.first_registration, v.use_character, v.emission_stage, v.custody, v.org_id, v.pledgor_id, v.version,
        l.loan_id, l.collateral_form, l.status AS loan_status, l.days_past_due, l.balance_minor, l.currency,
-       l.next_due_on, coalesce(a.open_alerts, 0)::int AS open_alerts, a.worst_severity, h.last_heard_at
-FROM vehicle v
-LEFT JOIN LATERAL (SELECT * FROM loan WHERE loan.vehicle_id = v.vehicle_id
-                   ORDER BY (status IN ('paid', 'written_off')), days_past_due DESC, loan_id
-                   LIMIT 1) l ON true
-LEFT JOIN (SELECT vehicle_id, count(*) AS open_alerts, min(severity) AS worst_severity FROM alert
-           WHERE work_state NOT IN ('resolved', 'false_alarm') GROUP BY vehicle_id) a
-       ON a.vehicle_id = v.vehicle_id
-LEFT JOIN LATERAL (SELECT max(s.last_t) AS last_heard_at
-                   FROM device_binding b JOIN device_status s USING (device_id)
-                   WHERE b.vehicle_id = v.vehicle_id AND b.valid_to = 'infinity') h ON true
+       l.next_due_on, a.open_alerts, a.worst_severity, h.last_heard_at
+FROM page v
+LEFT JOIN LATERAL {_ITS_LOAN.format(columns="*")} l ON true
+CROSS JOIN LATERAL (SELECT count(*)::int AS open_alerts, min(severity) AS worst_severity
+                    FROM alert a WHERE {_LIVE_ALERT}) a
+CROSS JOIN LATERAL (SELECT max(s.last_t) AS last_heard_at
+                    FROM device_binding b JOIN device_status s USING (device_id)
+                    WHERE b.vehicle_id = v.vehicle_id AND b.valid_to = 'infinity') h
+ORDER BY v.vehicle_id
 """
 
 
@@ -156,13 +171,7 @@ def vehicles(
     )
     with conn.cursor(row_factory=class_row(VehicleRow)) as cur:
         return cur.execute(
-            f"{_VEHICLE} WHERE v.org_id = ANY(%(orgs)s)"
-            " AND (%(ids)s::text[] IS NULL OR v.vehicle_id = ANY(%(ids)s))"
-            " AND (%(text)s::text IS NULL OR concat_ws(' ', v.plate, v.vin, v.vehicle_id, v.make, v.model)"
-            "      ILIKE %(text)s)"
-            " AND (NOT %(overdue)s OR l.days_past_due > 0) AND (NOT %(alerting)s OR a.open_alerts > 0)"
-            " AND (%(after)s::text IS NULL OR v.vehicle_id > %(after)s)"
-            " ORDER BY v.vehicle_id LIMIT %(limit)s",
+            _VEHICLES,
             {
                 "orgs": list(org_ids),
                 "ids": None if vehicle_ids is None else list(vehicle_ids),

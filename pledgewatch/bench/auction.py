@@ -178,8 +178,8 @@ class _Bench:
             few = self.guests[: size.lines // 4]
             lasts = LEAST + timedelta(seconds=size.seconds + size.lots)
             lots = [self._open(few, lasts=lasts) for _ in range(size.lots)]
-            rate, p95_ms = mixed(api.port, lots, few, lines=size.lines // 2, seconds=size.seconds)
-            figures |= {"mixed_requests_per_s": rate, "mixed_p95_ms": p95_ms}
+            rate, p95_ms, busy = mixed(api.port, lots, few, lines=size.lines // 2, seconds=size.seconds)
+            figures |= {"mixed_requests_per_s": rate, "mixed_p95_ms": p95_ms, "mixed_busy": float(busy)}
             closed += lots
             self.tell(f"{size.watchers} watchers")
             lot = self._open(few, lasts=LEAST + timedelta(seconds=60))

@@ -13,6 +13,9 @@ from core.errors import Rejected
 from pledgewatch.embedded.state import write_private
 
 INGEST_USER = "ingest"
+GATEWAY_USER = "gateway"
+SERVICE_USERS = (INGEST_USER, GATEWAY_USER)
+"""Accounts of our own processes, as deploy/mosquitto/acl names them."""
 # `+`, `#`, `/` would widen the ACL pattern that a user name is put into; `:` ends it in the file.
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

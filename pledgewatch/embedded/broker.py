@@ -16,7 +16,9 @@ from core.errors import Misconfigured, Rejected, Unavailable
 from core.mqtt_passwords import mosquitto_password_hash, verify_mosquitto_password
 from pledgewatch.embedded import mosquitto, node, ports
 from pledgewatch.embedded.accounts import (
+    GATEWAY_USER,
     INGEST_USER,
+    SERVICE_USERS,
     Account,
     credentials_lock,
     read_password_file,
@@ -40,7 +42,11 @@ BrokerKind = Literal["mosquitto", "aedes"]
 
 
 class EmbeddedBroker:
-    """A loopback broker whose sessions, accounts, log and port live under one DATA_DIR."""
+    """A loopback broker whose sessions, accounts, log and ports live under one DATA_DIR.
+
+    Devices have a port of their own, where the broker makes the user name the client id: whoever may
+    choose a client id takes over the session that has it, a slot of ingest's or another device's.
+    """
 
     def __init__(self, data_dir: Path, port: int | None = None, *, kind: BrokerKind | None = None) -> None:
         self._wanted_port = port or 0
@@ -48,12 +54,19 @@ class EmbeddedBroker:
         self._wanted_kind = kind
         self._child: Child | None = None
         self._port = 0
+        self._inner_port = 0
         self._how = "not started"
         self._kind: BrokerKind | None = kind
 
     @property
     def port(self) -> int:
+        """Return the port for devices."""
         return self._port
+
+    @property
+    def inner_port(self) -> int:
+        """Return the port for our own processes, which choose their client ids; aedes needs only one."""
+        return self._inner_port
 
     @property
     def host_url(self) -> str:
@@ -63,8 +76,12 @@ class EmbeddedBroker:
     @property
     def mqtt_url(self) -> str:
         """Return the broker's URL with the account of ingest."""
-        password = quote(secret(self._data_dir, "mqtt_ingest_password"), safe="")
-        return f"mqtt://{INGEST_USER}:{password}@{ports.LOOPBACK}:{self._port}"
+        return service_url(self._data_dir, INGEST_USER, self._inner_port)
+
+    @property
+    def gateway_url(self) -> str:
+        """Return the broker's URL with the account of the gateways."""
+        return service_url(self._data_dir, GATEWAY_USER, self._inner_port)
 
     @property
     def kind(self) -> BrokerKind | None:
@@ -110,22 +127,24 @@ class EmbeddedBroker:
             identity = Identity("direct")
         self._kind = kind
         known = read_password_file(self.folder / "passwords")
-        self._write_accounts([account for account in known if account[0] != INGEST_USER], identity)
-        remembered = int(read_state(self._data_dir / "broker.json").get("port", 0))
+        self._write_accounts([account for account in known if account[0] not in SERVICE_USERS], identity)
+        state = read_state(self._data_dir / "broker.json")
+        remembered, inner = int(state.get("port", 0)), self._inner_port or int(state.get("inner_port", 0))
         for _ in range(START_ATTEMPTS):
             self._port = ports.choose("MQTT broker", self._wanted_port, remembered, PORT_VARIABLE)
+            self._inner_port = self._port if kind == "aedes" else _another(inner, self._port)
             self._child = self._launch(kind, identity)
             if self._became_ready(self._child):
                 self._remember(self._child, identity)
                 # A restart after a crash must come back where the others look for it.
                 self._wanted_port = self._port
                 return self.mqtt_url
-            if ports.is_free(self._port):
+            if ports.is_free(self._port) and ports.is_free(self._inner_port):
                 raise Unavailable(
                     f"The MQTT broker did not start; the end of {self.log}:\n{log_tail(self.log)}",
                     code="broker_start_failed",
                 )
-            remembered = 0  # lost the race for a free port; take another
+            remembered = inner = 0  # lost the race for a free port; take another
         raise Unavailable(
             f"The MQTT broker found no free port in {START_ATTEMPTS} attempts; see {self.log}",
             code="broker_start_failed",
@@ -154,13 +173,14 @@ class EmbeddedBroker:
     def _write_accounts(self, accounts: list[Account], identity: Identity) -> None:
         with credentials_lock(self.folder):
             write_password_file(
-                self.folder / "passwords", _with_ingest(self._data_dir, accounts), identity.owner()
+                self.folder / "passwords", _with_services(self._data_dir, accounts), identity.owner()
             )
 
     def _remember(self, child: Child, identity: Identity) -> None:
         write_state(
             self._data_dir / "broker.json",
             port=self._port,
+            inner_port=self._inner_port,
             pid=child.pid,
             start_ticks=start_ticks(child.pid),
             log=str(self.log),
@@ -186,7 +206,7 @@ class EmbeddedBroker:
         program = mosquitto.find_mosquitto()
         if program is None:
             raise _no_broker("mosquitto is not on the PATH")
-        conf = mosquitto.render(self.folder, self._port, identity)
+        conf = mosquitto.render(self.folder, self._port, self._inner_port, identity)
         version = mosquitto.mosquitto_version(program)
         return [str(program), "-c", str(conf)], f"Mosquitto {version}, on the PATH"
 
@@ -205,7 +225,7 @@ class EmbeddedBroker:
         pause = Pause()
         password = secret(self._data_dir, "mqtt_ingest_password")
         while child.running and monotonic() < deadline:
-            if mqtt_connect_code(ports.LOOPBACK, self._port, INGEST_USER, password) == ACCEPTED:
+            if mqtt_connect_code(ports.LOOPBACK, self._inner_port, INGEST_USER, password) == ACCEPTED:
                 return child.running
             pause()
         child.stop()
@@ -236,7 +256,7 @@ def sync_credentials(data_dir: Path, load_accounts: Callable[[], Iterable[Accoun
         owner = state.get("owner")
         write_password_file(
             folder / "passwords",
-            _with_ingest(data_dir.resolve(), list(load_accounts())),
+            _with_services(data_dir.resolve(), list(load_accounts())),
             (int(owner[0]), int(owner[1])) if owner else None,
         )
         return _signal_reload(state)
@@ -268,14 +288,37 @@ def _signal_reload(state: dict[str, object]) -> bool:
     )
 
 
-def _with_ingest(data_dir: Path, accounts: list[Account]) -> list[Account]:
-    """Put ingest's own account first; a device cannot take its name."""
-    password = secret(data_dir, "mqtt_ingest_password")
-    kept = dict(read_password_file(data_dir / "broker" / "passwords")).get(INGEST_USER, "")
-    own = kept if verify_mosquitto_password(password, kept) else mosquitto_password_hash(password)
-    if any(username == INGEST_USER for username, _ in accounts):
+def service_url(data_dir: Path, username: str, port: int) -> str:
+    """Return the URL of a loopback port with the account of one of our own processes."""
+    password = quote(secret(data_dir, _secret_name(username)), safe="")
+    return f"mqtt://{username}:{password}@{ports.LOOPBACK}:{port}"
+
+
+def _with_services(data_dir: Path, accounts: list[Account]) -> list[Account]:
+    """Put our own accounts first; a device cannot take their names."""
+    taken = sorted({username for username, _ in accounts} & set(SERVICE_USERS))
+    if taken:
         raise Rejected(
-            f"Broker user {INGEST_USER}: expected another name, this one is reserved",
+            f"Broker user {taken[0]}: expected another name, this one is reserved",
             code="reserved_broker_user",
         )
-    return [(INGEST_USER, own), *accounts]
+    kept = dict(read_password_file(data_dir / "broker" / "passwords"))
+    own = []
+    for username in SERVICE_USERS:
+        password = secret(data_dir, _secret_name(username))
+        known = kept.get(username, "")
+        good = verify_mosquitto_password(password, known)
+        own.append((username, known if good else mosquitto_password_hash(password)))
+    return [*own, *accounts]
+
+
+def _secret_name(username: str) -> str:
+    return f"mqtt_{username}_password"
+
+
+def _another(remembered: int, port: int) -> int:
+    """Return a free port that is not ``port``."""
+    while True:
+        chosen = ports.choose("MQTT broker, inner port", 0, 0 if remembered == port else remembered, "")
+        if chosen != port:
+            return chosen

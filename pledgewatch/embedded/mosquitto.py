@@ -45,7 +45,7 @@ def choose_broker_identity(folder: Path) -> Identity:
     return identity
 
 
-def render(folder: Path, port: int, identity: Identity) -> Path:
+def render(folder: Path, port: int, inner_port: int, identity: Identity) -> Path:
     """Write `mosquitto.conf` and `conf.d/` into our folder and return the former.
 
     Raises:
@@ -72,7 +72,11 @@ def render(folder: Path, port: int, identity: Identity) -> Path:
                 code="bad_mosquitto_conf",
             )
     listener = [
+        # Ours: workers and gateways name their sessions themselves.
+        f"listener {inner_port} 127.0.0.1",
+        # The devices': as in conf.d/20-listeners.conf, none can take over somebody else's session.
         f"listener {port} 127.0.0.1",
+        "use_username_as_clientid true",
         "persistence true",
         f"persistence_location {folder / 'store'}/",
         # Mosquitto before 2.1 saves a whole snapshot now and then (default: every 30 minutes).

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
@@ -22,8 +22,8 @@ from core.errors import Conflict, Misconfigured
 from core.mqtt_passwords import mosquitto_password_hash
 from core.settings import Settings
 from pledgewatch.embedded import ports
-from pledgewatch.embedded.accounts import INGEST_USER, Account, write_password_file
-from pledgewatch.embedded.broker import EmbeddedBroker, sync_credentials
+from pledgewatch.embedded.accounts import GATEWAY_USER, INGEST_USER, Account, write_password_file
+from pledgewatch.embedded.broker import EmbeddedBroker, service_url, sync_credentials
 from pledgewatch.embedded.lease import Lease
 from pledgewatch.embedded.pause import Pause
 from pledgewatch.embedded.postgres import EmbeddedPostgres, database_url_of
@@ -179,8 +179,24 @@ class StackHandle:
     @property
     def device_mqtt_url(self) -> str:
         """The broker without an account, for devices, which bring their own."""
-        parts = urlsplit(self.mqtt_url)
+        if self.settings.mqtt_device_url:
+            return self.settings.mqtt_device_url
+        url = self.mqtt_url
+        if url == running_mqtt_url(self.data_dir):
+            return f"mqtt://{ports.LOOPBACK}:{read_state(self.data_dir / 'broker.json')['port']}"
+        parts = urlsplit(url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    @property
+    def gateway_mqtt_url(self) -> str | None:
+        """The broker with the account of gateways; None when the broker is not ours and none is set."""
+        if self.settings.gateway_mqtt_url or self.settings.mqtt_url not in (
+            None,
+            running_mqtt_url(self.data_dir),
+        ):
+            return self.settings.gateway_mqtt_url
+        port = urlsplit(self.mqtt_url).port
+        return None if port is None else service_url(self.data_dir, GATEWAY_USER, port)
 
     @property
     def database_how(self) -> str:
@@ -219,7 +235,10 @@ class StackHandle:
         embedded broker's, which takes it at once when it runs. False when neither is ours to write.
         """
         if self.settings.mqtt_password_file is not None:
-            own = _ingest_account(self.settings.mqtt_url)
+            own = [
+                *_service_account(self.settings.mqtt_url),
+                *_service_account(self.settings.gateway_mqtt_url),
+            ]
             write_password_file(self.settings.mqtt_password_file, [*own, *load_accounts()])
             return True
         # A process of our own `up` has the embedded broker's URL in its environment.
@@ -262,8 +281,7 @@ def running_mqtt_url(data_dir: Path) -> str | None:
     state = read_state(data_dir / "broker.json")
     if not is_running(state):
         return None
-    password = quote(secret(data_dir, "mqtt_ingest_password"), safe="")
-    return f"mqtt://{INGEST_USER}:{password}@{ports.LOOPBACK}:{state['port']}"
+    return service_url(data_dir, INGEST_USER, int(state.get("inner_port", state["port"])))
 
 
 def is_running(state: dict[str, object]) -> bool:
@@ -272,7 +290,7 @@ def is_running(state: dict[str, object]) -> bool:
     return isinstance(pid, int) and is_alive(pid) and start_ticks(pid) == state.get("start_ticks")
 
 
-def _ingest_account(mqtt_url: str | None) -> list[Account]:
+def _service_account(mqtt_url: str | None) -> list[Account]:
     parts = urlsplit(mqtt_url or "")
     if not parts.username or parts.password is None:
         return []

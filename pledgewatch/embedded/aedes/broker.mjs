@@ -44,6 +44,9 @@ const broker = await Aedes.createBroker({
     const given = password ? password.toString() : ''
     if (stored && await passwordMatches(given, stored)) {
       client.account = { username, stored }
+      // As Mosquitto's `use_username_as_clientid`: only the accounts that the ACL names choose their
+      // client ids; anybody else could take over the session of an ingest worker.
+      if (!acl.users.has(username)) client.id = username
       return done(null, true)
     }
     done(refusal('bad user name or password', BAD_USER_NAME_OR_PASSWORD), false)
