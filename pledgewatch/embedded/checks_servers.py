@@ -18,8 +18,8 @@ from pledgewatch.embedded.stack import running_database_url, running_mqtt_url
 
 PLAIN_MQTT_PORT = 1883
 AEDES_DIFFERENCES = (
-    "memory only: a broker restart loses sessions and queued reports; MQTT 3.1.1 only, so a message for nobody "
-    "is acknowledged like any other; no window and no queue limit: a backlog takes memory; no shared "
+    "memory only: a broker restart loses sessions and queued reports; MQTT 3.1.1 only, so a message for "
+    "nobody is acknowledged like any other; no window and no queue limit: a backlog takes memory; no shared "
     "subscriptions; a forbidden publish ends the connection"
 )
 
