@@ -15,6 +15,7 @@ import psycopg
 
 from core.clock import DataClock, from_ms, to_ms
 from core.telemetry.clock_row.store import advance_data_clock
+from core.telemetry.gaps import store as gaps
 from core.telemetry.partitions import DAY_MS
 from core.telemetry.writing import store as telemetry
 from geofence.inputs import judged_undated
@@ -22,6 +23,7 @@ from geofence.store.replays import queue as queue_replays
 from ingest import reasons, store
 from ingest.domain import Batch, Counts, Item, Refusal, StatusChange, refusal
 from ingest.faults import Fault, classify
+from ingest.identities import identities
 from ingest.judging import Rules, judge
 from ingest.slots import store as slot_store
 
@@ -79,6 +81,10 @@ class Attempt:
     @property
     def slot(self) -> int | None:
         return self.tools.lease.slot if self.tools.lease else None
+
+    def in_service(self, device_id: str) -> bool:
+        """Whether the device is registered and not revoked."""
+        return _stranger(self.tools.bindings.current(self.conn).device(device_id)) is None
 
 
 def bind(attempt: Attempt) -> None:
@@ -206,6 +212,7 @@ def _write_rows(attempt: Attempt, rows: Sequence[Item]) -> dict[Key, Refusal]:
                 repeats += telemetry.insert_undated(conn)
             telemetry.upsert_latest(conn)
             telemetry.upsert_status(conn)
+            gaps.log_staged(conn)
     except psycopg.Error as exc:
         if classify(exc) is not Fault.DATA:
             raise
@@ -301,6 +308,10 @@ def keep_account(attempt: Attempt) -> None:
         store.add_refusals(conn, attempt.refusals, attempt.slot)
     if batch.dead:
         store.add_dead_letters(conn, batch.dead, attempt.slot)
+    if attempt.refusals or batch.dead:
+        came = from_ms(batch.received_ms)
+        seen = identities(attempt.refusals, batch.dead, attempt.in_service)
+        gaps.log_known(conn, [(*identity, came) for identity in seen])
     if not counts.messages:
         return
     lease = attempt.tools.lease
