@@ -23,7 +23,8 @@ class Settings(BaseSettings):
     mqtt_url: str | None = None
     mqtt_port: int = Field(default=0, ge=0, le=65_535, description="Embedded broker; 0: a free one.")
     mqtt_device_url: str | None = Field(
-        default=None, description="The broker as devices reach it, without an account; else MQTT_URL's address."
+        default=None,
+        description="The broker as devices reach it, without an account; else MQTT_URL's address.",
     )
     gateway_mqtt_url: str | None = Field(
         default=None, description="The broker with the account of gateways (JT/T 808, vendor clouds)."
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     )
     market_sources: str = ""
     ingest_slots: int = Field(default=1, ge=1, le=64)
+    ingest_transport: Literal["fast", "paho"] = Field(
+        default="paho", description="Who speaks MQTT for a slot: our own reader, or paho to compare with."
+    )
     ingest_metrics_port: int = Field(default=0, ge=0, le=65_535, description="Loopback; 0: no metrics.")
     lot_streams_per_account: int = Field(default=2, ge=1, description="Open streams of one lot.")
     lot_streams_per_address: int = Field(

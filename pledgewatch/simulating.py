@@ -231,11 +231,12 @@ def _publish(
     if request.provision and not simulation.await_ingest(stack, load_settings()):
         Console(stderr=True).print("Nobody ingests yet: start `pledgewatch up`, or the reports are lost.")
     own_accounts = request.provision or request.credentials is not None
+    speaker = None if own_accounts else _speaker(stack)
     publisher = Publisher(
-        BrokerAddress.parse(stack.device_mqtt_url),
+        BrokerAddress.parse(stack.device_mqtt_url if speaker is None else stack.mqtt_url),
         credentials,
         AckLog(request.acklog),
-        speak_for_all=None if own_accounts else _speaker(stack),
+        speak_for_all=speaker,
         most_per_message=1 if request.single else MAX_REPORTS_PER_MESSAGE,
         seed=request.seed,
     )

@@ -10,15 +10,17 @@ from uuid import UUID
 from alerts.cases.actions import close_after_disposal
 from alerts.intake import reprioritise
 from auction.cases import actions as disposal
-from collateral.devices.store import spans
+from collateral.devices.store import enrolments, spans
 from collateral.provisioning import broker_accounts
 from core.clock import to_ms, wall_now
 from core.db.pool import Connection, connect
+from core.errors import Unavailable
 from core.events.store import DomainEvent
 from core.policy.pack import load_pack
 from core.telemetry.writing.store import move_reports
 from geofence.domain import BEGINNING_MS
 from geofence.store.replays import queue
+from pledgewatch.embedded.probe import end_session
 from valuation.inspections import actions as inspections
 from valuation.inspections.domain import NewInspection
 from valuation.service.backtest import record_disposal
@@ -90,11 +92,28 @@ def publish_accounts(stack: StackHandle) -> bool:
     return stack.publish_accounts(accounts)
 
 
+def cut_off_revoked(conn: Connection, stack: StackHandle, device_id: str) -> bool:
+    """End the broker session of a revoked device, with what waits in it; false when it was not reached.
+
+    Comes after the accounts: cut off before, it would sign in again with the password it still had.
+    """
+    device = enrolments(conn, [device_id]).get(device_id)
+    if device is None or not device.revoked:
+        return True
+    url = stack.live_mqtt_url
+    return url is None or end_session(url, device_id)
+
+
 def consumers(stack: StackHandle) -> Mapping[str, Mapping[str, Handler]]:
     """Return consumer name -> event kind -> handler. Each consumer keeps its own place in the log."""
 
     def credentials_reach_the_broker(conn: Connection, event: DomainEvent) -> None:
         publish_accounts(stack)
+        if not cut_off_revoked(conn, stack, event.subject):
+            raise Unavailable(
+                f"Broker: expected to end the session of {event.subject}, was not reached",
+                code="broker_unreachable",
+            )
 
     def yard_opens_disposal(conn: Connection, event: DomainEvent) -> None:
         """A recovered vehicle in the yard gets a disposal case under the deployment's policy pack."""

@@ -60,7 +60,7 @@ def rotate(device_id: str, json: bool = _JSON) -> None:
 
 @app.command()
 def revoke(device_id: str, json: bool = _JSON) -> None:
-    """Shut a device out.
+    """Shut a device out: its connection is cut, and what waits for it is never delivered.
 
     Example: pledgewatch device revoke 868120303960871
     """
@@ -68,14 +68,22 @@ def revoke(device_id: str, json: bool = _JSON) -> None:
 
     from collateral import provisioning
     from pledgewatch.registry import open_registry
+    from pledgewatch.wiring import cut_off_revoked
 
     settings = load_settings()
     with open_registry(settings, name="device") as (stack, conn):
         changed = provisioning.revoke(conn, device_id)
         conn.commit()
         tell_broker(stack, settings)
+        ended = cut_off_revoked(conn, stack, device_id)
+    if not ended:
+        print(
+            "The broker was not reached to end the device's session; its reports are refused all the same.",
+            file=sys.stderr,
+        )
     if json:
-        print(msgspec.json.encode({"device_id": device_id, "revoked": True, "changed": changed}).decode())
+        said = {"device_id": device_id, "revoked": True, "changed": changed, "session_ended": ended}
+        print(msgspec.json.encode(said).decode())
     else:
         print(f"{device_id} is revoked" + ("" if changed else " (it was already)"))
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from core.errors import PledgewatchError
 from core.settings import Settings
-from pledgewatch.embedded import checks_machine, checks_servers
+from pledgewatch.embedded import checks_broker, checks_machine, checks_servers
 from pledgewatch.embedded.findings import Check, Verdict
 from pledgewatch.embedded.masking import destinations, masked
 
@@ -21,6 +21,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     checks_servers.postgres,
     checks_servers.timescaledb,
     checks_servers.broker,
+    checks_broker.rules,
     checks_machine.node,
     checks_machine.browser_libraries,
     checks_machine.test_browser,

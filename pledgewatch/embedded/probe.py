@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
+from urllib.parse import unquote, urlsplit
 
 ACCEPTED = 0
 CONNACK = 0x20
+CLOSED_WITHIN_S = 1.5
 CONNACK_BYTES = 4
+PROBE_CLIENT_ID = "pledgewatch-probe"
+PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def mqtt_connect_code(
-    host: str, port: int, username: str = "", password: str = "", timeout_s: float = 3.0
+    host: str,
+    port: int,
+    username: str = "",
+    password: str = "",
+    timeout_s: float = 3.0,
+    *,
+    client_id: str = PROBE_CLIENT_ID,
+    tls: bool = False,
 ) -> int | None:
     """Return the CONNACK code (0 accepted, 4 and 5 refused), None when no broker answers."""
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as connection:
-            connection.settimeout(timeout_s)
-            connection.sendall(_connect_packet(username, password))
+        with _open(host, port, timeout_s, tls=tls) as connection:
+            connection.sendall(_connect_packet(client_id, username, password))
             answer = b""
             while len(answer) < CONNACK_BYTES:
                 part = connection.recv(CONNACK_BYTES - len(answer))
@@ -29,9 +41,70 @@ def mqtt_connect_code(
     return answer[3] if answer[0] == CONNACK else None
 
 
-def _connect_packet(username: str, password: str) -> bytes:
+def end_session(url: str, client_id: str) -> bool:
+    """Take over a client id on our own listener with an empty session; false when that was not possible.
+
+    Whoever was connected under it is cut off, and what was queued for it is gone.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        return False
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    code = mqtt_connect_code(
+        parts.hostname,
+        parts.port or PORTS[parts.scheme],
+        user,
+        password,
+        client_id=client_id,
+        tls=parts.scheme == "mqtts",
+    )
+    return code == ACCEPTED
+
+
+def may_choose_client_id(url: str) -> bool | None:
+    """Tell whether one account can be there twice under names it made up; None when it is not let in.
+
+    Where the user name is the client id, the second connection ends the first.
+    """
+    parts = urlsplit(url)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    address = (parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0))
+    try:
+        with contextlib.ExitStack() as opened:
+            first, second = (
+                opened.enter_context(_open(*address, CLOSED_WITHIN_S, tls=parts.scheme == "mqtts"))
+                for _ in range(2)
+            )
+            for number, connection in enumerate((first, second)):
+                connection.sendall(_connect_packet(f"{PROBE_CLIENT_ID}-{number}", user, password))
+                answer = connection.recv(CONNACK_BYTES)
+                if len(answer) < CONNACK_BYTES or answer[3] != ACCEPTED:
+                    return None
+            try:
+                return first.recv(1) != b""
+            except TimeoutError:
+                return True
+    except ConnectionResetError:
+        return False
+    except OSError:
+        return None
+
+
+def _open(host: str, port: int, timeout_s: float, *, tls: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=timeout_s)
+    connection.settimeout(timeout_s)
+    if not tls:
+        return connection
+    try:
+        return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    except OSError:
+        connection.close()
+        raise
+
+
+def _connect_packet(client_id: str, username: str, password: str) -> bytes:
     flags = 0x02 | (0xC0 if username else 0)
-    body = _text("MQTT") + bytes([4, flags]) + struct.pack(">H", 10) + _text("pledgewatch-probe")
+    body = _text("MQTT") + bytes([4, flags]) + struct.pack(">H", 10) + _text(client_id)
     if username:
         body += _text(username) + _text(password)
     length = len(body)

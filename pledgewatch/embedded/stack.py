@@ -177,6 +177,11 @@ class StackHandle:
         return self.settings.mqtt_url or self.broker.url()
 
     @property
+    def live_mqtt_url(self) -> str | None:
+        """The broker with the account of ingest, if one is configured or runs; starts none."""
+        return self.settings.mqtt_url or running_mqtt_url(self.data_dir)
+
+    @property
     def device_mqtt_url(self) -> str:
         """The broker without an account, for devices, which bring their own."""
         if self.settings.mqtt_device_url:

@@ -214,7 +214,7 @@ def _table(stack: StackHandle, rooms: list[RoomProcess], page_url: str) -> Table
     for heading in ("address", "log"):
         table.add_column(heading, no_wrap=True)
     table.add_row("PostgreSQL", stack.database_how, _address(stack.database_url), "logs/postgres.log")
-    table.add_row("MQTT broker", stack.broker_how, _address(stack.mqtt_url), "logs/broker.log")
+    table.add_row("MQTT broker", stack.broker_how, _address(stack.device_mqtt_url), "logs/broker.log")
     for room in rooms:
         where = page_url if room.name == "api" else ""
         table.add_row(room.name, f"process {room.pid}", where, f"logs/{room.log.name}")
