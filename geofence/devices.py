@@ -9,24 +9,42 @@ from geofence.state import DeviceState, Undated
 class OpenDevice:
     """A DeviceState that may be written: the same attributes."""
 
-    __slots__ = DeviceState.__struct_fields__
+    __slots__ = (*DeviceState.__struct_fields__, "open")
 
-    last_ms: int
-    fix_ms: int
-    mode: str | None
-    next_report_s: int | None
-    ignition: bool | None
-    stirred_ms: int
-    undated: Undated | None
-    asked_ms: int
-
-    def __init__(self, state: DeviceState) -> None:
-        for name in DeviceState.__struct_fields__:
-            setattr(self, name, getattr(state, name))
+    def __init__(self, state: DeviceState, open_: int) -> None:
+        """``open_``: the slots that hold something (rules/roster.py)."""
+        self.open = open_
+        self.last_ms = state.last_ms
+        self.fix_ms = state.fix_ms
+        self.mode = state.mode
+        self.next_report_s = state.next_report_s
+        self.ignition = state.ignition
+        self.stirred_ms = state.stirred_ms
+        self.offline = state.offline
+        self.power = state.power
+        self.removed = state.removed
+        self.jamming = state.jamming
+        self.dark = state.dark
+        self.undated: Undated | None = state.undated
+        self.asked_ms = state.asked_ms
 
     def close(self) -> DeviceState:
         """Return the frozen state."""
-        return DeviceState(*[getattr(self, name) for name in DeviceState.__struct_fields__])
+        return DeviceState(
+            self.last_ms,
+            self.fix_ms,
+            self.mode,
+            self.next_report_s,
+            self.ignition,
+            self.stirred_ms,
+            self.offline,
+            self.power,
+            self.removed,
+            self.jamming,
+            self.dark,
+            self.undated,
+            self.asked_ms,
+        )
 
 
 def bound_devices(facts: VehicleFacts, device_id: str) -> DeviceFacts | None:

@@ -33,7 +33,7 @@ NEAR_M = 350.0
 
 OUTSIDE_M = 1e-9
 
-Hits = list[tuple[int, float]]
+Hits = tuple[tuple[int, float], ...]
 """Fences of one point: (fence number, signed distance, negative inside; -NEAR_M deep inside)."""
 
 _BAND_CAP_INRADIUS_M = 500.0

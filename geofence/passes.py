@@ -6,11 +6,12 @@ been reached in the time is a possible one, kept as evidence.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from core.geo.distance import METRES_PER_DEGREE, haversine_m, metres_per_degree_lon
+import numpy as np
+
+from core.geo.distance import METRES_PER_DEGREE, Floats
 from geofence.chords import meetings
 from geofence.fence import Fence
 from geofence.index import FenceIndex
@@ -29,10 +30,9 @@ class Passed(NamedTuple):
     evidence: dict[str, Any]
 
 
-def reach_m(a: Fix, b: Fix, limits: Crossing) -> float | None:
+def reach_m(a: Fix, b: Fix, step_m: float, limits: Crossing) -> float | None:
     """Return how far a vehicle could have driven between two fixes, or None when no chord is drawn."""
     seconds = (b.t_ms - a.t_ms) / 1000.0
-    step_m = haversine_m(a.lat, a.lon, b.lat, b.lon)
     if seconds <= 0.0 or seconds > limits.pass_max_gap_s or step_m >= limits.pass_max_speed_mps * seconds:
         return None
     if step_m < STANDING_M:  # a parked vehicle could reach every fence around it: that says nothing
@@ -40,17 +40,21 @@ def reach_m(a: Fix, b: Fix, limits: Crossing) -> float | None:
     return max(limits.reach_speed_factor * step_m, limits.reach_min_mps * seconds)
 
 
-def reach_box(a: Fix, b: Fix, reach: float) -> tuple[float, float, float, float]:
-    """Return a box in degrees around all places reachable between two fixes."""
-    step_m = haversine_m(a.lat, a.lon, b.lat, b.lon)
-    spare_m = math.sqrt(max(0.0, reach * reach - step_m * step_m)) / 2.0  # half the ellipse's width
+def reach_boxes(chords: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return boxes (west, south, east, north) in degrees around all places reachable between two fixes.
+
+    ``chords`` has rows ``lon_a, lat_a, lon_b, lat_b, step_m, reach_m``.
+    """
+    lon_a, lat_a, lon_b, lat_b, step_m, reach = chords.T
+    spare_m = np.sqrt(np.maximum(0.0, reach * reach - step_m * step_m)) / 2.0  # half the ellipse's width
     up = spare_m / METRES_PER_DEGREE
-    side = spare_m / metres_per_degree_lon(max(abs(a.lat), abs(b.lat)))
+    widest = np.cos(np.radians(np.maximum(np.abs(lat_a), np.abs(lat_b))))
+    side = up / np.maximum(0.01, widest)
     return (
-        min(a.lon, b.lon) - side,
-        min(a.lat, b.lat) - up,
-        max(a.lon, b.lon) + side,
-        max(a.lat, b.lat) + up,
+        np.minimum(lon_a, lon_b) - side,
+        np.minimum(lat_a, lat_b) - up,
+        np.maximum(lon_a, lon_b) + side,
+        np.maximum(lat_a, lat_b) + up,
     )
 
 

@@ -43,9 +43,12 @@ class Screened(NamedTuple):
     held: Fix | None
 
 
-def screen(last: Fix | None, held: Fix | None, fix: Fix, quality: Quality) -> Screened:
-    """Decide about a fix that would be an impossible jump: hold it, and believe it when the next agrees."""
-    if last is None or not _jumps(last, fix, quality):
+def screen(last: Fix | None, held: Fix | None, fix: Fix, step_m: float, quality: Quality) -> Screened:
+    """Decide about a fix that would be an impossible jump: hold it, and believe it when the next agrees.
+
+    ``step_m`` is the distance from ``last``.
+    """
+    if last is None or not jumps(last, fix, step_m, quality):
         if held is not None and last is not None and not _spike(last, held, fix, quality):
             return Screened((held, fix), None)
         return Screened((fix,), None)
@@ -54,8 +57,8 @@ def screen(last: Fix | None, held: Fix | None, fix: Fix, quality: Quality) -> Sc
     return Screened((), fix)
 
 
-def _jumps(a: Fix, b: Fix, quality: Quality) -> bool:
-    step_m = haversine_m(a.lat, a.lon, b.lat, b.lon)
+def jumps(a: Fix, b: Fix, step_m: float, quality: Quality) -> bool:
+    """Return whether nothing on wheels makes this step in the time."""
     if step_m <= quality.jump_min_m:
         return False
     seconds = (b.t_ms - a.t_ms) / 1000.0

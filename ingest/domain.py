@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,7 +10,7 @@ from core.domain.report import Report
 from core.wire import ReportMessage
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """What to acknowledge: a packet id means something only on the connection that it came by."""
 
     connection: int

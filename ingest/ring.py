@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from core.clock import monotonic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ingest.domain import Delivery
 
 
@@ -19,13 +21,21 @@ class Ring:
         self._queue: deque[Delivery] = deque()
         self._changed = threading.Condition()
         self._wake_at = 1
+        self._put_bytes = 0
+        self._taken_bytes = 0
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, delivery: Delivery) -> None:
-        """Append; wakes the reader only when it has reason to look."""
-        self._queue.append(delivery)
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how many bytes of payload wait."""
+        return self._put_bytes - self._taken_bytes
+
+    def put_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Append, in order; wakes the reader only when it has reason to look."""
+        self._put_bytes += sum([len(delivery.payload) for delivery in deliveries])
+        self._queue.extend(deliveries)
         if len(self._queue) >= self._wake_at:
             self.wake()
 
@@ -39,6 +49,8 @@ class Ring:
         with self._changed:
             kept = [d for d in self._queue if d.token is None or d.token.connection >= connection]
             dropped = len(self._queue) - len(kept)
+            kept_bytes = sum(len(delivery.payload) for delivery in kept)
+            self._taken_bytes = self._put_bytes - kept_bytes
             self._queue.clear()
             self._queue.extend(kept)
         return dropped
@@ -61,4 +73,5 @@ class Ring:
                 delivery = self._queue.popleft()
                 batch.append(delivery)
                 size += len(delivery.payload)
+            self._taken_bytes += size
         return batch

@@ -15,10 +15,10 @@ from core.db.pool import connect
 from core.telemetry.clock import open_clock
 from ingest.broker_drops import TOPIC as DROPS_TOPIC
 from ingest.faults import LeaseLost
-from ingest.paho_transport import PahoTransport
 from ingest.slots import store as slot_store
 from ingest.slots.lease import client_id, shards_of
 from ingest.slots.owner import surely_dead, this_process
+from ingest.wiring import transport_of
 from ingest.worker import Worker
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from core.clock import Clock
     from core.settings import Settings
+    from ingest.mqtt.keeping import KeptConnection
     from ingest.slots.lease import Lease
     from ingest.storing import Tools
 
@@ -111,7 +112,8 @@ class Supervisor:
         self._workers[lease.slot] = (worker, thread)
         thread.start()
 
-    def _transport(self, slot: int) -> PahoTransport:
+    def _transport(self, slot: int) -> KeptConnection:
+        transport = transport_of(self._settings)
         slots = self._settings.ingest_slots
         mine = shards_of(slot, slots) if slot < slots else []
         filters = [(name, 1) for shard in mine for name in topics.subscriptions(shard)]
@@ -123,10 +125,10 @@ class Supervisor:
         ]
         own = [(topics.probe(slot), 1), (DROPS_TOPIC, 0)]
         if not mine:  # a slot that the layout no longer has: only what is queued is wanted
-            return PahoTransport(
+            return transport(
                 self._mqtt_url, client_id(slot), [], unwanted=[*others, *(name for name, _ in own)]
             )
-        return PahoTransport(self._mqtt_url, client_id(slot), [*filters, *own], unwanted=others)
+        return transport(self._mqtt_url, client_id(slot), [*filters, *own], unwanted=others)
 
     def _serve(self, worker: Worker) -> None:
         try:

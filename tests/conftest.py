@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.fix_auction",
     "tests.fix_browser",
     "tests.fix_ingest",
+    "tests.fix_faults",
 ]

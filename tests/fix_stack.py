@@ -39,7 +39,7 @@ from pledgewatch.embedded.postgres import EmbeddedPostgres
 Answer = TypeVar("Answer")
 
 DATABASE_FIXTURES = {"postgres_server", "template_db", "database_url", "empty_database_url", "db"}
-BROKER_FIXTURES = {"broker", "fresh_broker"}
+BROKER_FIXTURES = {"broker", "fresh_broker", "fault_stack"}
 
 # The machine's own crash is not what these tests are about, and flushing would double their time.
 # Benches and fault tests that need it start a server of their own.

@@ -5,7 +5,7 @@ The sphere is good to 0.5 %, the local plane to 0.1 % under 50 km.
 
 from __future__ import annotations
 
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, pi, radians, sin, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,23 @@ METRES_PER_DEGREE = radians(1.0) * EARTH_RADIUS_M
 
 Floats = NDArray[np.float64]
 
+_RADIANS = pi / 180.0
+_HALF_RADIANS = _RADIANS / 2.0
+_DIAMETER_M = 2.0 * EARTH_RADIUS_M
+_METRES_PER_DEGREE_UP = METRES_PER_DEGREE * (1.0 + 1e-9)
+
 
 def haversine_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
     """Return the great-circle distance of two points."""
-    half_lat = sin(radians(lat_b - lat_a) / 2.0)
-    half_lon = sin(radians(lon_b - lon_a) / 2.0)
-    chord = half_lat * half_lat + cos(radians(lat_a)) * cos(radians(lat_b)) * half_lon * half_lon
-    return 2.0 * EARTH_RADIUS_M * asin(sqrt(min(1.0, chord)))
+    half_lat = sin((lat_b - lat_a) * _HALF_RADIANS)
+    half_lon = sin((lon_b - lon_a) * _HALF_RADIANS)
+    chord = half_lat * half_lat + cos(lat_a * _RADIANS) * cos(lat_b * _RADIANS) * half_lon * half_lon
+    return _DIAMETER_M * asin(sqrt(chord if chord < 1.0 else 1.0))
+
+
+def at_most_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
+    """Return an upper bound of ``haversine_m``, four times as cheap: along the meridian, then the parallel."""
+    return (abs(lat_b - lat_a) + abs(lon_b - lon_a)) * _METRES_PER_DEGREE_UP
 
 
 def haversine_many_m(lat_a: Any, lon_a: Any, lat_b: Any, lon_b: Any) -> Floats:

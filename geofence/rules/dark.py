@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from core.domain.finding import Finding, Severity
 from geofence.domain import MarkKind
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import MARK
 from geofence.state import DarkState
 
 NAME = "TAMPER_THEN_DARK"
@@ -65,5 +66,7 @@ RULE = Rule(
     limits="dark",
     severity=Severity.P1,
     clears="a person only",
+    wakes=MARK,
+    follows=MARK,
     judge=judge,
 )

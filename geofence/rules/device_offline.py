@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from core.domain.finding import Finding, Severity
 from geofence.domain import MarkKind
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import MARK, REPORT
 from geofence.rules.silence import silence_limits_s
 from geofence.state import OfflineState
 
@@ -82,5 +83,7 @@ RULE = Rule(
     limits="offline",
     severity=Severity.P3,
     clears="one valid fix or two messages",
+    wakes=MARK,
+    follows=REPORT | MARK,
     judge=judge,
 )

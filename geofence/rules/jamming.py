@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from core.domain.finding import Finding, Severity
 from core.domain.report import Report
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import JAMMED, REPORT, SATELLITES
 from geofence.state import JammingState
 from geofence.thresholds import JammingThresholds
 
@@ -126,5 +127,7 @@ RULE = Rule(
     limits="jamming",
     severity=Severity.P1,
     clears="flag off and valid fixes for 10 minutes",
+    wakes=JAMMED | SATELLITES,
+    follows=REPORT,
     judge=judge,
 )

@@ -11,6 +11,7 @@ import msgspec
 from core.domain.finding import Finding, Severity
 from core.domain.report import Report
 from geofence.crossing import Crossed
+from geofence.devices import bound_devices
 from geofence.domain import DeviceFacts, TimeMark, VehicleFacts
 from geofence.fence import RISK_CATEGORIES
 from geofence.index import Context, Hits
@@ -27,6 +28,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     ``judge(before, moment) -> (after, findings)`` is pure; ``slot`` names the part of the device's
     or vehicle's state that it alone writes, ``limits`` its thresholds. What its findings mean as work
     (latched, raised by what is owed) is in alerts/domain.py: ``RULE_POLICIES``.
+
+    ``wakes`` are the signals (rules/signals.py) at which it must look while its slot is empty,
+    ``follows`` those while the slot holds something; at any other input it would change and find nothing.
     """
 
     name: str
@@ -37,18 +41,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     limits: str
     severity: Severity
     clears: str
+    wakes: int
+    follows: int
     judge: Judge
 
 
 class Moment:
-    """One input and the state around it, after fences and motion have moved. Rules only read it."""
+    """One input and the state around it, after fences and motion have moved. Rules only read it.
+
+    One moment serves all inputs of a call, one after the other: a rule must not keep it.
+    """
 
     __slots__ = (
         "context",
         "crossed",
         "detected_ms",
         "device",
-        "device_facts",
         "device_id",
         "facts",
         "fix",
@@ -65,8 +73,8 @@ class Moment:
         "undated",
     )
 
-    def __init__(self, facts: VehicleFacts, context: Context) -> None:
-        self.facts = facts
+    def __init__(self, context: Context) -> None:
+        self.facts = VehicleFacts(vehicle_id="")
         self.context = context
         self.thresholds: Thresholds = context.thresholds
         self.t_ms = 0
@@ -74,17 +82,21 @@ class Moment:
         self.report: Report | None = None
         self.mark: TimeMark | None = None
         self.fix: Fix | None = None
-        self.hits: Hits = []
-        self.crossed: list[Crossed] = []
+        self.hits: Hits = ()
+        self.crossed: Sequence[Crossed] = ()
         self.undated = False
         self.ignition_seen = False
         self.device_id = ""
         self.device: DeviceView = DeviceState()
-        self.device_facts: DeviceFacts = DeviceFacts(device_id="")
         self.last_fix: Fix | None = None
         self.motion: Motion = Motion()
         self.members: dict[str, Member] = {}
         self.stay_fences: tuple[str, ...] = ()
+
+    @property
+    def device_facts(self) -> DeviceFacts:
+        """Return what the registry knows of the device."""
+        return bound_devices(self.facts, self.device_id) or DeviceFacts(device_id=self.device_id)
 
     @property
     def parked(self) -> bool:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from core.domain.finding import Finding, Severity
 from core.domain.report import Report
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import MARK, REPORT, SUPPLY_CUT
 from geofence.state import PowerState
 from geofence.thresholds import PowerThresholds
 
@@ -129,5 +130,7 @@ RULE = Rule(
     limits="power",
     severity=Severity.P2,
     clears="supply back for 10 minutes",
+    wakes=SUPPLY_CUT,
+    follows=REPORT | MARK,
     judge=judge,
 )

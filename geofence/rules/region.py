@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from core.domain.finding import Finding, Severity
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import FIX, OUT_OF_REGION
 from geofence.state import RegionState
 
 NAME = "LEFT_ALLOWED_REGION"
@@ -124,5 +125,7 @@ RULE = Rule(
     limits="region",
     severity=Severity.P3,
     clears="back inside for 30 minutes",
+    wakes=OUT_OF_REGION,
+    follows=FIX,
     judge=judge,
 )

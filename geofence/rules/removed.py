@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from core.domain.finding import Finding, Severity
 from core.domain.report import Report
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import MARK, REPORT, TAMPERED
 from geofence.state import RemovedState
 
 NAME = "DEVICE_REMOVED"
@@ -90,5 +91,7 @@ RULE = Rule(
     limits="removed",
     severity=Severity.P1,
     clears="a person only",
+    wakes=TAMPERED,
+    follows=REPORT | MARK,
     judge=judge,
 )

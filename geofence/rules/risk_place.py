@@ -15,6 +15,7 @@ from core.domain.finding import Finding, Severity
 from geofence.domain import MarkKind
 from geofence.fence import Fence
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import AT_RISK, FIX, MARK
 from geofence.state import RiskVisit
 from geofence.thresholds import RiskPlaceThresholds
 
@@ -148,5 +149,7 @@ RULE = Rule(
     limits="risk_place",
     severity=Severity.P2,
     clears="away for 30 minutes",
+    wakes=AT_RISK,
+    follows=FIX | MARK,
     judge=judge,
 )

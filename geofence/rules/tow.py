@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from core.domain.finding import Finding, Severity
 from core.geo.distance import haversine_m
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import FIX, IGNITION_OFF, REPORT, TOWED
 from geofence.state import Fix, TowState
 from geofence.thresholds import TowThresholds
 
@@ -146,5 +147,7 @@ RULE = Rule(
     limits="tow",
     severity=Severity.P1,
     clears="ignition on, or parked for 10 minutes",
+    wakes=IGNITION_OFF | TOWED,
+    follows=REPORT | FIX,
     judge=judge,
 )

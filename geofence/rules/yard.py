@@ -12,20 +12,27 @@ from msgspec.structs import replace
 
 from core.domain.finding import Finding, Severity
 from geofence.crossing import Crossed, band_m
+from geofence.domain import VehicleFacts
 from geofence.rules.moment import NOTHING, Moment, Rule
+from geofence.rules.signals import FIX, OUT_OF_YARD
 from geofence.rules.region import NAME
 from geofence.state import RegionState
 
 CONFIRM_FIXES = 2
 
 
+def watched_yards(facts: VehicleFacts) -> tuple[str, ...]:
+    """Return the yards that a vehicle must not leave: none unless it is in possession."""
+    held = facts.collateral_form == "pledge" or facts.custody == "lender_yard"
+    return facts.yard_fence_ids if held else ()
+
+
 def judge(before: RegionState | None, moment: Moment) -> tuple[RegionState | None, Sequence[Finding]]:
     """Follow confirmed crossings of the yards."""
-    facts, fix = moment.facts, moment.fix
-    held = facts.collateral_form == "pledge" or facts.custody == "lender_yard"
-    if fix is None or not held or not facts.yard_fence_ids:
+    yards = watched_yards(moment.facts)
+    if moment.fix is None or not yards:
         return before, NOTHING
-    inside = [y for y in facts.yard_fence_ids if y in moment.members and moment.members[y].inside]
+    inside = [y for y in yards if y in moment.members and moment.members[y].inside]
     raised_ms = before.raised_ms if before else None
     if inside:
         if before is None or raised_ms is None:
@@ -43,7 +50,7 @@ def judge(before: RegionState | None, moment: Moment) -> tuple[RegionState | Non
         return None, (found,)
     if raised_ms is not None:
         return before, NOTHING
-    left = [c for c in moment.crossed if c.event == "exit" and c.fence.id in facts.yard_fence_ids]
+    left = [c for c in moment.crossed if c.event == "exit" and c.fence.id in yards]
     if left:
         return _raise(RegionState(left[-1].fence.id), moment, left[-1].event_ms, left[-1])
     return _never_inside(before, moment)
@@ -99,5 +106,7 @@ RULE = Rule(
     limits="crossing",
     severity=Severity.P1,
     clears="back in a yard",
+    wakes=OUT_OF_YARD,
+    follows=FIX,
     judge=judge,
 )

@@ -25,8 +25,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from core.clock import monotonic
 from core.db.pool import connect
 from core.settings import load_settings
-from ingest.paho_transport import PahoTransport, parse_url
+from ingest.mqtt.address import parse_url
 from ingest.transport import Connected
+from ingest.wiring import transport_of
 from ingest.worker import FLUSH_S, MOST_BYTES, MOST_MESSAGES
 from pledgewatch.bench.store import insert_peer_report, insert_peer_reports
 
@@ -130,7 +131,7 @@ def paho_loop(count: int, protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQ
 
 def receive_ack(count: int) -> None:
     """Receive and acknowledge as the ingest worker does."""
-    transport = PahoTransport(_url(), "bench-receive", [(EVERY_REPORT, 1)])
+    transport = transport_of(load_settings())(_url(), "bench-receive", [(EVERY_REPORT, 1)])
     transport.connect()
     taken = 0
     while True:

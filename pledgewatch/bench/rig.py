@@ -20,7 +20,7 @@ from core.errors import Unavailable
 from geofence.editing import put_in_force
 from geofence.fence import Fence
 from ingest.checking.check import wait_for_empty_backlog
-from ingest.paho_transport import parse_url
+from ingest.mqtt.address import parse_url
 from pledgewatch.bench import store
 from pledgewatch.bench.cpu import CpuMeter
 from pledgewatch.embedded.broker import EmbeddedBroker

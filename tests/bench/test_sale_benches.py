@@ -16,7 +16,7 @@ from pledgewatch.embedded.postgres import EmbeddedPostgres
 from simulator.market.sales import city_kinds, draw_sales
 
 AUCTION_KEYS = {
-    "flush_ms", "one_lot_bids_per_s", "one_lot_p99_ms", "database_bids_per_s", "mixed_requests_per_s",
+    "flush_ms", "one_lot_bids_per_s", "one_lot_p99_ms", "one_lot_busy", "database_bids_per_s", "mixed_requests_per_s",
     "mixed_p95_ms", "mixed_busy", "timely_bids", "timely_bids_refused", "acknowledged_bids_lost", "sse_watchers", "sse_p99_ms",
     "close_delay_ms", "timer_restart_s", "verify_events_per_s", "replay_events_per_s",
 }  # fmt: skip

@@ -9,7 +9,8 @@ from core.clock import monotonic
 from core.errors import Misconfigured
 from ingest.buffered_socket import BufferedSocket
 from ingest.domain import Delivery, Token
-from ingest.paho_transport import PahoTransport, parse_url
+from ingest.mqtt.address import parse_url
+from ingest.paho_transport import PahoTransport
 from ingest.ring import Ring
 from ingest.transport import Connected, Trouble
 from pledgewatch.embedded import node
@@ -22,8 +23,7 @@ TAKE = {"most": 1_000, "most_bytes": 1 << 20, "flush_s": 0.05, "wait_s": 0.2}
 
 
 def put(ring, count, connection=1, size=10):
-    for mid in range(count):
-        ring.put(Delivery(Token(connection, mid), "t", b"x" * size, monotonic()))
+    ring.put_all([Delivery(Token(connection, mid), "t", b"x" * size, monotonic()) for mid in range(count)])
 
 
 def test_a_batch_is_taken_when_it_is_full_or_its_oldest_has_waited_long_enough():
@@ -59,7 +59,7 @@ def test_a_batch_of_large_payloads_stops_at_its_bytes():
 def test_what_the_broker_will_send_again_is_dropped_and_what_needs_no_answer_is_kept():
     ring = Ring()
     put(ring, 3, connection=1)
-    ring.put(Delivery(None, "t", b"", monotonic()))
+    ring.put_all([Delivery(None, "t", b"", monotonic())])
     put(ring, 2, connection=2)
     assert ring.drop_before(2) == 3
     assert len(ring) == 3
@@ -151,7 +151,7 @@ def test_acknowledgements_of_an_earlier_connection_are_never_sent(channel):
     transport, _ = connect()
     speak(b"1")
     [one] = received(transport, 1)
-    stale = one.token._replace(connection=one.token.connection - 1)
+    stale = Token(one.token.connection - 1, one.token.mid)
     transport.ack([stale])
     transport.close()
     again, _ = connect()

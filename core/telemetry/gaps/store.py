@@ -85,7 +85,7 @@ def lock_reader(conn: Connection) -> None:
 
 
 def take_arrivals(conn: Connection, most_batches: int) -> tuple[int, list[End]]:
-    """Take the oldest batches off the queue; return how many, and the ends of their runs in order.
+    """Take the oldest batches off the queue; return how many, and the ends of runs to be merged, in order.
 
     A batch that commits late is found by the next call: the queue has no cursor to fall behind.
     """
@@ -102,7 +102,8 @@ def take_arrivals(conn: Connection, most_batches: int) -> tuple[int, list[End]]:
     return len(taken), [End(*row) for row in rows]
 
 
-# Text is compared as bytes: ten times faster than by a language, and any order will do.
+# Text is compared as bytes: ten times faster than by a language, and any order will do. Most boots just
+# go on where they were: one statement moves their ends, and only the others are told.
 _RUN_ENDS = """
 WITH one AS (
     SELECT u.device_id COLLATE "C" AS device_id, u.boot_id, u.seq, min(u.t) AS t
@@ -113,8 +114,20 @@ WITH one AS (
     SELECT *, lag(seq) OVER boot + 1 IS DISTINCT FROM seq AS first,
         lead(seq) OVER boot - 1 IS DISTINCT FROM seq AS last
     FROM one WINDOW boot AS (PARTITION BY device_id, boot_id ORDER BY seq)
+), ends AS MATERIALIZED (
+    SELECT device_id COLLATE "default" AS device_id, boot_id, seq, t, first, last
+    FROM placed WHERE first OR last
+), run AS (
+    SELECT device_id, boot_id, min(seq) AS low, max(seq) AS high, max(t) FILTER (WHERE last) AS high_t
+    FROM ends GROUP BY device_id, boot_id HAVING count(*) FILTER (WHERE first) = 1
+), onward AS (
+    UPDATE device_sequence s SET high = run.high, high_t = run.high_t FROM run
+    WHERE s.device_id = run.device_id AND s.boot_id = run.boot_id AND s.high = run.low - 1
+        AND s.disordered_at IS NULL
+    RETURNING s.device_id, s.boot_id
 )
-SELECT device_id, boot_id, seq, t, first, last FROM placed WHERE first OR last
+SELECT device_id, boot_id, seq, t, first, last FROM ends
+WHERE NOT EXISTS (SELECT FROM onward o WHERE o.device_id = ends.device_id AND o.boot_id = ends.boot_id)
 ORDER BY device_id, boot_id, seq
 """
 

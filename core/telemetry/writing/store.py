@@ -61,12 +61,15 @@ def insert_undated(conn: Connection) -> list[Repeat]:
 
 def _insert(conn: Connection, table: str, key: str, *, dated: bool) -> list[Repeat]:
     columns, staged = (COLUMNS, "reason IS NULL") if dated else (f"{COLUMNS}, reason", "reason IS NOT NULL")
+    # The planner knows nothing of the staging table and would join it row by row with row: a hashed
+    # NOT IN, and only when fewer rows went in than were staged.
     rows = conn.execute(
         f"WITH fresh AS ("
         f"  INSERT INTO {table} ({columns}) SELECT {columns} FROM report_stage WHERE {staged} ORDER BY n"
         f"  ON CONFLICT DO NOTHING RETURNING device_id, {key})"
-        f" SELECT n FROM report_stage LEFT JOIN fresh USING (device_id, {key})"
-        f" WHERE {staged} AND fresh.device_id IS NULL"
+        f" SELECT n FROM report_stage WHERE {staged}"
+        f" AND (SELECT count(*) FROM fresh) < (SELECT count(*) FROM report_stage WHERE {staged})"
+        f" AND (device_id, {key}) NOT IN (SELECT device_id, {key} FROM fresh)"
     ).fetchall()
     if not rows:
         return []
