@@ -7,7 +7,7 @@ A compiled grid can stand behind the same questions: ``locate``, ``boxes_touched
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -72,6 +72,7 @@ class FenceIndex:
         self._polygon = np.array([f.kind == "polygon" for f in self.fences], dtype=bool)
         self._trees = self._plant()
         self.has_shared = len(self._trees.box_no) > 0
+        self.own_ids: frozenset[str] = frozenset(f.id for f in self.fences if f.scope == "vehicle")
 
     @classmethod
     def build(cls, fences: Sequence[Fence]) -> FenceIndex:
@@ -93,6 +94,13 @@ class FenceIndex:
                 return number
         return None
 
+    def active_own(self, fence_ids: Iterable[str], t_ms: int) -> list[int]:
+        """Return the numbers of the per-vehicle fences among some that are in force at a moment."""
+        if not self.own_ids:
+            return []
+        numbers = (self.active(fence_id, t_ms) for fence_id in fence_ids if fence_id in self.own_ids)
+        return [n for n in numbers if n is not None and self.fences[n].scope == "vehicle"]
+
     def latest(self, fence_id: str) -> int | None:
         """Return the number of the newest version of a fence, in force or not."""
         numbers = self._versions.get(fence_id)
@@ -106,7 +114,7 @@ class FenceIndex:
         ``own`` names pairs (point, fence number) of per-vehicle fences, which are in no tree.
         Longitudes are taken modulo 360.
         """
-        hits: list[Hits] = [[] for _ in range(len(lons))]
+        hits: list[Hits] = [()] * len(lons)
         if not self.fences or not len(lons):
             return hits
         lons = _wrapped(lons)
@@ -116,13 +124,13 @@ class FenceIndex:
         for point, number, distance in _merge(
             len(self.fences), inside, near, self._polygon, self._half_width
         ):
-            hits[point].append((number, distance))
+            hits[point] += ((number, distance),)
         for point, number, distance in self._circle_hits(points, lons, lats):
-            hits[point].append((number, distance))
+            hits[point] += ((number, distance),)
         for point, number in own:
             distance = self.signed_distance_m(number, float(lons[point]), float(lats[point]), NEAR_M)
             if distance <= NEAR_M:
-                hits[point].append((number, max(-NEAR_M, distance)))
+                hits[point] += ((number, max(-NEAR_M, distance)),)
         return hits
 
     def _inside_pairs(self, points: NDArray[np.object_], lons: Floats, lats: Floats) -> tuple[Ints, Ints]:

@@ -90,7 +90,8 @@ def bench_auction(
             f"one lot, {size.writers} connections for {size.seconds:.0f} s (database) and {size.lines} bids "
             f"in flight (HTTP, one API process); {size.lots} lots read and bid on 4:1; {size.stormers} "
             f"connections in the last 300 ms, {size.storms} lots (without the fence: closed {NAIVE_DRAIN_MS} "
-            f"ms after the end); {size.kills} kills of the API; {size.overdue} overdue lots at a start of the sweeper; verify: reading and "
+            f"ms after the end); {size.kills} kills of the API; {size.overdue} "
+            "overdue lots at a start of the sweeper; verify: reading and "
             "chain, replay: the whole proof"
         ),
         figures=figures,
@@ -176,7 +177,8 @@ class _Bench:
             lot = self._open(self.guests, lasts=LEAST + timedelta(seconds=size.seconds + 5))
             hot = hot_lot(api.port, lot, self.guests, lines=size.lines, seconds=size.seconds)
             figures |= {
-                "one_lot_bids_per_s": hot.bids_per_s, "one_lot_p99_ms": hot.p99_ms, "one_lot_busy": float(hot.busy)
+                "one_lot_bids_per_s": hot.bids_per_s, "one_lot_p99_ms": hot.p99_ms,
+                "one_lot_busy": float(hot.busy),
             }  # fmt: skip
             closed = [lot]
             self.tell(f"{size.lots} lots over HTTP")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pledgewatch.staging import Guest
 
 BIDDING = {"201", "bid_too_low", "busy"}
-"""Of bids in flight together some are overtaken on the way, and a server that is behind asks for some again."""
+"""Of bids in flight together some are overtaken on the way; a server that is behind asks for some again."""
 
 
 @dataclass(frozen=True, slots=True)
