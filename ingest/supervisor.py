@@ -15,10 +15,10 @@ from core.db.pool import connect
 from core.telemetry.clock import open_clock
 from ingest.broker_drops import TOPIC as DROPS_TOPIC
 from ingest.faults import LeaseLost
+from ingest.mqtt.chosen import transport_of
 from ingest.slots import store as slot_store
 from ingest.slots.lease import client_id, shards_of
 from ingest.slots.owner import surely_dead, this_process
-from ingest.wiring import transport_of
 from ingest.worker import Worker
 
 if TYPE_CHECKING:

@@ -8,14 +8,11 @@ from core.telemetry.clock import is_data_clock
 from core.telemetry.partitions import DAYS_PER_HOUR, DAYS_PER_HOUR_RECORDED, Partitions
 from geofence.writer import RuleWriter
 from ingest.bindings import BindingCache
-from ingest.mqtt.fast_transport import FastTransport
-from ingest.paho_transport import PahoTransport
 from ingest.storing import Tools
 
 if TYPE_CHECKING:
     from core.clock import Clock
     from core.settings import Settings
-    from ingest.mqtt.keeping import KeptConnection
     from ingest.slots.lease import Lease
 
 
@@ -29,8 +26,3 @@ def tools_of(settings: Settings, clock: Clock, *, source: str = "mqtt", lease: L
         source=source,
         lease=lease,
     )
-
-
-def transport_of(settings: Settings) -> type[KeptConnection]:
-    """Return who speaks MQTT for a slot."""
-    return PahoTransport if settings.ingest_transport == "paho" else FastTransport

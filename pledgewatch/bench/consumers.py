@@ -26,8 +26,8 @@ from core.clock import monotonic
 from core.db.pool import connect
 from core.settings import load_settings
 from ingest.mqtt.address import parse_url
+from ingest.mqtt.chosen import transport_of
 from ingest.transport import Connected
-from ingest.wiring import transport_of
 from ingest.worker import FLUSH_S, MOST_BYTES, MOST_MESSAGES
 from pledgewatch.bench.store import insert_peer_report, insert_peer_reports
 
