@@ -53,6 +53,7 @@ RULE_POLICIES: dict[str, RulePolicy] = {
     "TOW_SUSPECTED": RulePolicy(),
     "TAMPER_THEN_DARK": RulePolicy(latched=True),
     "LTV_BREACH": RulePolicy(loan_sensitive=True),
+    "DATA_GAP": RulePolicy(),
 }
 """Rules whose findings become alerts; FENCE, STAY and TRIP findings stay facts."""
 

@@ -93,6 +93,7 @@ def list_rules(json: bool = typer.Option(False, "--json", help="Print one JSON o
     import msgspec
 
     from alerts.domain import RULE_POLICIES
+    from geofence.gaps import rule as gaps
     from geofence.rules import RULES
     from geofence.thresholds import Thresholds
 
@@ -110,6 +111,19 @@ def list_rules(json: bool = typer.Option(False, "--json", help="Print one JSON o
         }
         for rule in RULES
     ]
+    policy = RULE_POLICIES[gaps.NAME]
+    rows.append(
+        {
+            "name": gaps.NAME,
+            "code": gaps.CODE,
+            "title": gaps.TITLE,
+            "severity": gaps.SEVERITY.value,
+            "loan_sensitive": policy.loan_sensitive,
+            "latched": policy.latched,
+            "clears": gaps.CLEARS,
+            "thresholds": msgspec.to_builtins(gaps.GapThresholds()),
+        }
+    )
     if json:
         typer.echo(msgspec.json.encode({"version": thresholds.version, "rules": rows}))
         return

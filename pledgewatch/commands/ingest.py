@@ -51,6 +51,52 @@ def check(
 
 
 @app.command()
+def gaps(
+    device: str | None = typer.Option(None, "--device", help="Only this device."),
+    everything: bool = typer.Option(False, "--all", help="Also what was filled."),
+    limit: int = typer.Option(1_000, "--limit", min=1, max=100_000),
+    json: bool = _JSON,
+) -> None:
+    """Show which reports never came: missing numbers of each device's sequence.
+
+    What has arrived is read first. Devices without a counter (boot 0) have no gaps.
+
+    Example: pledgewatch ingest gaps --device 868120303960871
+    """
+    import msgspec
+
+    from core.db.pool import connect
+    from core.telemetry.clock import open_clock
+    from core.telemetry.gaps import reader, store
+    from pledgewatch.embedded.stack import open_stack
+
+    settings = load_settings()
+    with open_stack(settings) as stack, connect(stack.database_url, name="gaps", autocommit=True) as conn:
+        with conn.transaction():
+            now = open_clock(conn, settings).now()
+        reader.catch_up(conn, now)
+        rows = store.gaps(conn, device_id=device, open_only=not everything, limit=limit)
+        count, devices, missing, overdue = store.totals(conn)
+    if json:
+        typer.echo(
+            msgspec.json.encode(
+                {
+                    "open": count, "devices": devices, "missing": missing, "overdue": overdue,
+                    "items": [row._asdict() for row in rows],
+                }
+            )
+        )  # fmt: skip
+        return
+    for row in rows:
+        state = "filled" if row.closed_at else "overdue" if row.overdue_at else "open"
+        typer.echo(
+            f"{row.device_id}  boot {row.boot_id}  {row.from_seq}..{row.to_seq}  {row.missing} missing  "
+            f"{row.after_t:%Y-%m-%d %H:%M:%S} to {row.before_t:%Y-%m-%d %H:%M:%S}  {state}"
+        )
+    typer.echo(f"{count} open, {missing} reports missing from {devices} devices, {overdue} overdue", err=True)
+
+
+@app.command()
 def run() -> None:
     """Run the ingest process in the foreground (the same as `python -m ingest`).
 

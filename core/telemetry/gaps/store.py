@@ -114,20 +114,18 @@ WITH one AS (
     SELECT *, lag(seq) OVER boot + 1 IS DISTINCT FROM seq AS first,
         lead(seq) OVER boot - 1 IS DISTINCT FROM seq AS last
     FROM one WINDOW boot AS (PARTITION BY device_id, boot_id ORDER BY seq)
-), ends AS MATERIALIZED (
-    SELECT device_id COLLATE "default" AS device_id, boot_id, seq, t, first, last
-    FROM placed WHERE first OR last
-), run AS (
-    SELECT device_id, boot_id, min(seq) AS low, max(seq) AS high, max(t) FILTER (WHERE last) AS high_t
-    FROM ends GROUP BY device_id, boot_id HAVING count(*) FILTER (WHERE first) = 1
-), onward AS (
-    UPDATE device_sequence s SET high = run.high, high_t = run.high_t FROM run
-    WHERE s.device_id = run.device_id AND s.boot_id = run.boot_id AND s.high = run.low - 1
-        AND s.disordered_at IS NULL
-    RETURNING s.device_id, s.boot_id
+), ends AS (
+    SELECT device_id COLLATE "default" AS device_id, boot_id, seq, t, first, last,
+        min(seq) OVER boot AS low, count(*) FILTER (WHERE first) OVER boot AS runs
+    FROM placed WHERE first OR last WINDOW boot AS (PARTITION BY device_id, boot_id)
+), judged AS MATERIALIZED (
+    SELECT e.*, coalesce(e.runs = 1 AND e.low - 1 = s.high AND s.disordered_at IS NULL, false) AS goes_on
+    FROM ends e LEFT JOIN device_sequence s ON s.device_id = e.device_id AND s.boot_id = e.boot_id
+), moved AS (
+    UPDATE device_sequence s SET high = j.seq, high_t = j.t FROM judged j
+    WHERE j.goes_on AND j.last AND s.device_id = j.device_id AND s.boot_id = j.boot_id
 )
-SELECT device_id, boot_id, seq, t, first, last FROM ends
-WHERE NOT EXISTS (SELECT FROM onward o WHERE o.device_id = ends.device_id AND o.boot_id = ends.boot_id)
+SELECT device_id, boot_id, seq, t, first, last FROM judged WHERE NOT goes_on
 ORDER BY device_id, boot_id, seq
 """
 
