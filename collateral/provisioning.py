@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from collateral import bindings
+from collateral.commands import store as commands
 from collateral.contacts.book import NewContact, add_contacts
 from collateral.contacts.cipher import ContactCipher
 from collateral.devices import store
@@ -107,13 +108,14 @@ def rotate(conn: Connection, device_id: str, *, password: str | None = None) -> 
 
 
 def revoke(conn: Connection, device_id: str) -> bool:
-    """Shut a device out; false when it was already.
+    """Shut a device out, and take back what was asked of it; false when it was shut out already.
 
     Raises:
         NotFound: the device is not registered.
     """
     if device_id not in store.enrolments(conn, [device_id]):
         raise NotFound(f"Device {device_id}: not registered", code="device_not_found")
+    commands.cancel_all(conn, device_id, by="system:provisioning", detail="device revoked")
     return store.revoke_device(conn, device_id)
 
 

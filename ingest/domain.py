@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.domain.report import Report
 from core.wire import ReportMessage
+
+if TYPE_CHECKING:
+    from collateral.commands.queue import Answer
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +111,7 @@ class Counts:
     undated: int = 0
     undated_duplicate: int = 0
     status: int = 0
+    """Status messages, and answers to commands."""
     quarantined: int = 0
     dead: int = 0
 
@@ -119,6 +124,7 @@ class Batch:
     received_ms: int
     items: list[Item] = field(default_factory=list)
     statuses: list[StatusChange] = field(default_factory=list)
+    answers: list[tuple[Item, Answer]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     probe: Probe | None = None

@@ -15,6 +15,7 @@ from core import topics, wire
 from core.clock import DataClock, from_ms, to_ms
 from core.errors import Rejected
 from ingest import reasons
+from ingest.answers import is_report, read_answer
 from ingest.domain import Batch, DeadLetter, Delivery, Item, Probe, StatusChange
 from ingest.fragments import fragments
 from ingest.plausible import undated_reason
@@ -67,6 +68,8 @@ def split(batch: Batch, clock: Clock) -> None:
             item = Item(delivery.topic, device_id, raw, wire.fingerprint(raw))
             if topic.kind == "status":
                 _read_status(batch, item, retained=delivery.retained)
+            elif topic.kind == "cmdack" and not is_report(raw):
+                _take_answer(batch, item)
             else:
                 batch.items.append(item)
 
@@ -159,6 +162,13 @@ def _read_status(batch: Batch, item: Item, *, retained: bool) -> None:
         batch.statuses.append(
             StatusChange(item.topic, item.device_id, message.online, item.raw, item.sha256, retained)
         )
+
+
+def _take_answer(batch: Batch, item: Item) -> None:
+    try:
+        batch.answers.append((item, read_answer(item)))
+    except Rejected as exc:
+        batch.refuse(item, exc.code, exc.message)
 
 
 def _bury(batch: Batch, delivery: Delivery, device_id: str | None, error: Rejected) -> None:

@@ -21,6 +21,7 @@ from core.telemetry.writing import store as telemetry
 from geofence.inputs import judged_undated
 from geofence.store.replays import queue as queue_replays
 from ingest import reasons, store
+from ingest.answers import write_answers
 from ingest.domain import Batch, Counts, Item, Refusal, StatusChange, refusal
 from ingest.faults import Fault, classify
 from ingest.identities import identities
@@ -30,6 +31,7 @@ from ingest.slots import store as slot_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collateral.commands.queue import Answer
     from core.clock import Clock
     from core.db.pool import Connection
     from core.domain.report import Report
@@ -73,6 +75,7 @@ class Attempt:
     counts: Counts = field(default_factory=Counts)
     items: list[Item] = field(default_factory=list)
     statuses: list[StatusChange] = field(default_factory=list)
+    answers: list[tuple[Item, Answer]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     fresh: list[Item] = field(default_factory=list)
     conflicts: set[Key] = field(default_factory=set)
@@ -98,6 +101,12 @@ def bind(attempt: Attempt) -> None:
             attempt.statuses.append(status)
         else:
             attempt.refusals.append(refusal(status, reason, _WHY[reason]))
+    for item, answer in batch.answers:
+        reason = _stranger(bindings.device(item.device_id))
+        if reason is None:
+            attempt.answers.append((item, answer))
+        else:
+            attempt.refusals.append(refusal(item, reason, _WHY[reason]))
     vehicle_at = bindings.vehicle_at
     for item in batch.items:
         reason = _stranger(bindings.device(item.device_id))
@@ -157,6 +166,10 @@ def write(attempt: Attempt) -> None:
         telemetry.set_online(
             attempt.conn, [(status.device_id, status.online, moment) for status in attempt.statuses]
         )
+    if attempt.answers:
+        unknown = write_answers(attempt.conn, attempt.answers)
+        attempt.refusals += unknown
+        attempt.counts.status -= len(unknown)
     clock = attempt.tools.clock
     if isinstance(clock, DataClock) and attempt.fresh:
         advance_data_clock(attempt.conn, clock.now())
@@ -299,11 +312,8 @@ def keep_account(attempt: Attempt) -> None:
     """Keep what was refused, and write the ledger row that must add up."""
     batch, counts, conn = attempt.batch, attempt.counts, attempt.conn
     counts.messages, counts.received = batch.n_messages, batch.n_received
-    counts.status, counts.quarantined, counts.dead = (
-        len(attempt.statuses),
-        len(attempt.refusals),
-        len(batch.dead),
-    )
+    counts.status += len(attempt.statuses) + len(attempt.answers)
+    counts.quarantined, counts.dead = len(attempt.refusals), len(batch.dead)
     if attempt.refusals:
         store.add_refusals(conn, attempt.refusals, attempt.slot)
     if batch.dead:

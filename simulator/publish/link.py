@@ -21,6 +21,7 @@ from core import topics
 from core.wire import VERSION
 from simulator.domain import Credential
 from simulator.publish.broker import KEEPALIVE_S, BrokerAddress, new_client
+from simulator.publish.obeying import Obedience
 from simulator.publish.packing import Shipment
 
 IN_FLIGHT = 20
@@ -60,6 +61,7 @@ class Link:
         self._failures = 0
         self._most = self._window = IN_FLIGHT
         self._statuses: set[int] = set()
+        self.obedience = Obedience(account.device_id)
         if account.device_id not in shards:
             self._most = IN_FLIGHT_FOR_ALL
         client = new_client(address, protocol, account.username, account.username, account.password)
@@ -67,12 +69,13 @@ class Link:
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
+        client.on_message = self._asked
         client.on_socket_close = self._socket_closes
         client.on_socket_register_write = self._register_write
         client.on_socket_unregister_write = self._unregister_write
         self.speaks_for_itself = account.device_id in shards
         if self.speaks_for_itself:
-            client.will_set(self._status_topic(), self._status(online=False), qos=1, retain=True)
+            client.will_set(self._topic("status"), self._status(online=False), qos=1, retain=True)
         self._client: Any = client
 
     @property
@@ -130,7 +133,7 @@ class Link:
         """Say that the device goes offline on purpose; `close` follows."""
         if self.ready and self.speaks_for_itself:
             self._statuses.add(
-                self._client.publish(self._status_topic(), self._status(online=False), 1, True).mid
+                self._client.publish(self._topic("status"), self._status(online=False), 1, True).mid
             )
 
     @property
@@ -163,9 +166,10 @@ class Link:
         self.ready = True
         self._window = min(self._most, getattr(properties, "ReceiveMaximum", MOST_IN_FLIGHT))
         if self.speaks_for_itself:
+            self._client.subscribe(self._topic("cmd"), qos=1)
             self._statuses.clear()
             self._statuses.add(
-                self._client.publish(self._status_topic(), self._status(online=True), 1, True).mid
+                self._client.publish(self._topic("status"), self._status(online=True), 1, True).mid
             )
 
     def _disconnected(self, *_: Any) -> None:
@@ -188,9 +192,13 @@ class Link:
     def _unregister_write(self, *_: Any) -> None:
         self.wants_write = False
 
-    def _status_topic(self) -> str:
+    def _asked(self, _client: Any, _userdata: Any, message: Any) -> None:
+        for answer in self.obedience.answers(message.payload):
+            self._client.publish(self._topic("cmdack"), answer, qos=1)
+
+    def _topic(self, kind: str) -> str:
         device_id = self.account.device_id
-        return topics.build(self.shards[device_id], device_id, "status")
+        return topics.build(self.shards[device_id], device_id, kind)
 
     def _status(self, *, online: bool) -> bytes:
         return msgspec.json.encode({"v": VERSION, "device_id": self.account.device_id, "online": online})
