@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.fix_auction",
     "tests.fix_browser",
     "tests.fix_ingest",
+    "tests.fix_gateway",
     "tests.fix_faults",
 ]
