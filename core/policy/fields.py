@@ -11,7 +11,13 @@ from core.errors import Misconfigured
 
 COST_KINDS = ("recovery", "towing", "storage", "appraisal", "sale", "legal", "other")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DEFAULTS: dict[str, Any] = {"pay_by": "0s", "pay_by_business_days": 0}
+_DEFAULTS: dict[str, Any] = {
+    "pay_by": "0s",
+    "pay_by_business_days": 0,
+    "keep_reports": "180d",
+    "keep_hours": "400d",
+    "keep_days": "731d",
+}
 
 
 class _Bad(Exception):
@@ -117,6 +123,9 @@ FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "title_steps": ("title_steps", _words),
     "title_requires": ("title_requires", _needs),
     "holidays": ("holidays", _days),
+    "keep_reports": ("keep_reports", _period),
+    "keep_hours": ("keep_hours", _period),
+    "keep_days": ("keep_days", _period),
 }
 
 

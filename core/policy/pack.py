@@ -48,6 +48,10 @@ class Pack:
     title_steps: tuple[str, ...]
     title_requires: Mapping[str, tuple[str, ...]] = field(hash=False)
     holidays: frozenset[date]
+    keep_reports: timedelta
+    """Where a vehicle was, report by report; then what it did by the hour, then by the day."""
+    keep_hours: timedelta
+    keep_days: timedelta
     words: Mapping[str, Mapping[str, str]] = field(hash=False, repr=False)
     sources: Mapping[str, Source] = field(hash=False, repr=False)
     """Of each field: since when, and on what basis."""
