@@ -145,7 +145,7 @@ class PahoTransport(KeptConnection):
             self._opened(session_present=self._session_present)
         elif self._v5:
             options = [
-                (topic, SubscribeOptions(qos=qos, retainHandling=RETAIN_ONLY_WHEN_NEW))
+                (topic, SubscribeOptions(qos=qos, retainHandling=RETAIN_ONLY_WHEN_NEW if qos else 0))
                 for topic, qos in self._wishes.filters
             ]
             client.subscribe(options)

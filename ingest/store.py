@@ -121,6 +121,16 @@ def add_incident(conn: Connection, slot: int | None, kind: str, detail: str, fac
     )
 
 
+def drops_told(conn: Connection, slot: int) -> int:
+    """Return what the broker's counter of thrown-away messages was when the slot last told of it."""
+    row = conn.execute(
+        "SELECT (facts ->> 'counter')::bigint FROM ingest_incident WHERE kind = 'broker_dropped_messages'"
+        " AND slot = %s AND facts ? 'counter' ORDER BY incident_id DESC LIMIT 1",
+        (slot,),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def list_quarantine(
     conn: Connection,
     *,

@@ -86,7 +86,7 @@ class Worker:
         Raises:
             LeaseLost: another worker serves the slot now.
         """
-        self._persist(lambda conn: self._watermark.recall(conn, self.slots))
+        self._persist(self._recall)
         self.transport.connect()
         try:
             while not self.stop.is_set() and not self._is_empty():
@@ -98,6 +98,10 @@ class Worker:
             empty = self._is_empty()
             self.transport.close(end_session=empty)
             self._release(forget=empty)
+
+    def _recall(self, conn: Connection) -> None:
+        self._watermark.recall(conn, self.slots)
+        self._drops.recall(store.drops_told(conn, self.lease.slot))
 
     def step(self) -> None:
         """Receive and store at most one batch, then look after the lease and the probe."""
@@ -273,7 +277,7 @@ class Worker:
             self._incident(
                 "broker_dropped_messages",
                 f"The broker threw {dropped} messages away; its queue limit was reached",
-                {"dropped": dropped},
+                {"dropped": dropped, "counter": self._drops.counter},
             )
 
     def _incident(self, kind: str, detail: str, facts: dict[str, object]) -> None:

@@ -51,9 +51,12 @@ def connect_packet(
 
 
 def subscribe_packet(mid: int, filters: Sequence[tuple[str, int]], *, v5: bool) -> bytes:
-    """Return SUBSCRIBE; retained messages come only for a subscription that is new (MQTT 5)."""
+    """Return SUBSCRIBE; retained messages come only for a subscription that is new (MQTT 5).
+
+    Those of QoS 0 come each time: a session does not keep them, and what the broker counted meanwhile counts.
+    """
     option = _RETAINED_ONLY_WHEN_NEW if v5 else 0
-    wanted = b"".join(encode_string(topic) + bytes((qos | option,)) for topic, qos in filters)
+    wanted = b"".join(encode_string(topic) + bytes((qos | option if qos else 0,)) for topic, qos in filters)
     return _packet(SUBSCRIBE << 4 | 0x02, _numbered(mid, v5=v5) + wanted)
 
 
