@@ -19,6 +19,7 @@ from collateral.domain import Power
 from core.db.pool import Connection
 from core.errors import NotFound
 from core.events.store import emit
+from core.telemetry.gaps import store as gaps
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 
@@ -88,6 +89,26 @@ class DeviceOut(BaseModel):
         )  # fmt: skip
 
 
+class GapOut(BaseModel):
+    """Consecutive numbers of a boot that never came; ``state`` is open, overdue or closed."""
+
+    gap_id: int
+    boot_id: int
+    from_seq: int
+    to_seq: int
+    missing: int
+    after_t: datetime
+    before_t: datetime
+    opened_at: datetime
+    closed_at: datetime | None
+    state: str
+
+    @classmethod
+    def of(cls, row: gaps.GapRow) -> GapOut:
+        """Build from a row."""
+        return cls(**row._asdict(), state=row.state)
+
+
 @router.get("")
 def list_devices(
     conn: Conn,
@@ -110,6 +131,30 @@ def list_devices(
 def get_device(device_id: DeviceId, conn: Conn, asker: Who) -> DeviceOut:
     """Return one device."""
     return DeviceOut.of(_visible(conn, asker, device_id))
+
+
+@router.get("/{device_id}/gaps")
+def list_gaps(
+    device_id: DeviceId,
+    conn: Conn,
+    asker: Who,
+    closed: Annotated[bool, Query(description="Also those that were filled.")] = False,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[GapOut]:
+    """List the gaps in a device's numbers, the newest first.
+
+    ``after_t`` and ``before_t`` are the event times of the reports around a gap; a gap is overdue once
+    the device cannot have kept its reports any more.
+    """
+    _visible(conn, asker, device_id)
+    after = decode(cursor, int)
+    rows = gaps.gaps(
+        conn, device_id=device_id, open_only=not closed,
+        before_id=int(after[0]) if after else None, limit=limit + 1,
+    )  # fmt: skip
+    shown, following = cut(rows, limit, lambda row: (row.gap_id,))
+    return Page(items=list(map(GapOut.of, shown)), next=following)
 
 
 @router.post("", status_code=201)

@@ -12,10 +12,11 @@ from api.access import store as access
 from api.board import store as board
 from api.board.devices import store as devices
 from api.deps import Services, Viewing, address_of
-from api.web import value_tab
+from api.web import command_pages, value_tab
 from api.web.render import purpose_of
 from collateral.loans import store as loans
 from core.db.pool import Connection
+from core.telemetry.gaps import store as gaps
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from api.auth import Asker
 
 MOST = 200
+GAPS = 50
 STAYS_BACK = timedelta(days=30)
 
 
@@ -95,7 +97,14 @@ def _devices(asked: Asked) -> dict[str, Any]:
     rows = devices.devices(
         asked.conn, asked.asker.org_ids, vehicle_id=asked.vehicle_id, device_id=None, after=None, limit=MOST
     )
-    return {"devices": rows}
+    holes = {row.device_id: gaps.gaps(asked.conn, device_id=row.device_id, limit=GAPS) for row in rows}
+    boots = {row.device_id: gaps.boots(asked.conn, row.device_id, limit=1) for row in rows}
+    return {
+        "devices": rows,
+        "gaps": [gap for row in rows for gap in holes[row.device_id]],
+        "disordered": [name for name, newest in boots.items() if newest and not newest[0].ordered],
+        **command_pages.panel(asked.conn, asked.asker, asked.vehicle_id),
+    }
 
 
 def _audit(asked: Asked) -> dict[str, Any]:

@@ -82,16 +82,15 @@ def gaps(
             msgspec.json.encode(
                 {
                     "open": count, "devices": devices, "missing": missing, "overdue": overdue,
-                    "items": [row._asdict() for row in rows],
+                    "items": [row._asdict() | {"state": row.state} for row in rows],
                 }
             )
         )  # fmt: skip
         return
     for row in rows:
-        state = "filled" if row.closed_at else "overdue" if row.overdue_at else "open"
         typer.echo(
             f"{row.device_id}  boot {row.boot_id}  {row.from_seq}..{row.to_seq}  {row.missing} missing  "
-            f"{row.after_t:%Y-%m-%d %H:%M:%S} to {row.before_t:%Y-%m-%d %H:%M:%S}  {state}"
+            f"{row.after_t:%Y-%m-%d %H:%M:%S} to {row.before_t:%Y-%m-%d %H:%M:%S}  {row.state}"
         )
     typer.echo(f"{count} open, {missing} reports missing from {devices} devices, {overdue} overdue", err=True)
 

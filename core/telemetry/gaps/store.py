@@ -33,7 +33,7 @@ class End(NamedTuple):
 
 
 class GapRow(NamedTuple):
-    """A gap as people see it; ``span_s`` is the event time between the reports around it."""
+    """A gap as people see it."""
 
     gap_id: int
     device_id: str
@@ -46,6 +46,13 @@ class GapRow(NamedTuple):
     opened_at: datetime
     overdue_at: datetime | None
     closed_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        """Return open, overdue (beyond the device's buffer) or closed."""
+        if self.closed_at is not None:
+            return "closed"
+        return "open" if self.overdue_at is None else "overdue"
 
 
 class BootRow(NamedTuple):
@@ -178,21 +185,23 @@ def save_gaps(conn: Connection, boot: Boot, sequence: Sequence, now: datetime) -
             )
     # From the right: a narrowed gap must not begin where its neighbour still does.
     for gap in reversed(sequence.gaps):
-        if not gap.touched:
-            continue
-        values = (gap.from_seq, gap.to_seq, gap.missing, gap.after_t, gap.before_t, gap.overdue_at)
-        if gap.gap_id is None:
-            conn.execute(
-                "INSERT INTO telemetry_gap (from_seq, to_seq, missing, after_t, before_t, overdue_at,"
-                " device_id, boot_id, opened_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (*values, *boot, gap.opened_at),
-            )
-        else:
+        if gap.touched and gap.gap_id is not None:
             conn.execute(
                 "UPDATE telemetry_gap SET from_seq = %s, to_seq = %s, missing = %s, after_t = %s,"
-                " before_t = %s, overdue_at = %s WHERE gap_id = %s",
-                (*values, gap.gap_id),
+                " before_t = %s WHERE gap_id = %s",
+                (gap.from_seq, gap.to_seq, gap.missing, gap.after_t, gap.before_t, gap.gap_id),
             )
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO telemetry_gap (device_id, boot_id, from_seq, to_seq, missing, after_t, before_t,"
+            " opened_at, overdue_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                (*boot, gap.from_seq, gap.to_seq, gap.missing, gap.after_t, gap.before_t, gap.opened_at,
+                 gap.overdue_at)
+                for gap in sequence.gaps
+                if gap.gap_id is None
+            ],
+        )  # fmt: skip
 
 
 def count_open(conn: Connection, boot: Boot) -> int:
