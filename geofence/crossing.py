@@ -32,6 +32,28 @@ def band_m(fence: Fence, inradius_m: float, fix: Fix, limits: Crossing) -> float
     return min(wanted, limits.inradius_share * inradius_m)
 
 
+def is_settled(members: Members, hits: Hits, fix: Fix, index: FenceIndex) -> bool:
+    """Return whether a fix plainly agrees with every membership, so that ``cross`` would change nothing."""
+    fences, inside = index.fences, 0
+    for number, distance in hits:
+        fence = fences[number]
+        member = members.get(fence.id)
+        if member is None:
+            if distance <= 0.0:
+                return False
+        elif (
+            distance > 0.0
+            or not member.inside
+            or member.crossed_ms is not None
+            or member.version != fence.version
+            or not fence.in_force(fix.t_ms)
+        ):
+            return False
+        else:
+            inside += 1
+    return inside == len(members)
+
+
 def cross(
     members: Members,
     hits: Hits,

@@ -10,19 +10,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from core.domain.finding import Finding
 from core.domain.report import Report
 from geofence.devices import bound_devices
 from geofence.domain import Deadline, MarkKind, TimeMark, VehicleFacts
-from geofence.index import Context, FenceIndex, Hits
-from geofence.passes import reach_box, reach_m
-from geofence.quality import usable_fix
+from geofence.index import Context, FenceIndex
 from geofence.rules import risk_place
+from geofence.rules.moment import Moment
 from geofence.rules.silence import expected_gap_s, silence_limits_s
-from geofence.state import Fix, VehicleState, from_bytes, initial_state, to_bytes
-from geofence.work import Sight, Work
+from geofence.sights import Sight, is_undated, look
+from geofence.state import VehicleState, from_bytes, initial_state, to_bytes
+from geofence.work import Work
 
 Input = Report | TimeMark
 Item = tuple[VehicleState, Sequence[Input], VehicleFacts]
@@ -60,16 +59,6 @@ def input_order(item: Input) -> tuple[int, int, str, int, int, int]:
     return (item.due_ms, 1, item.device_id, _MARK_ORDER[item.kind], item.since_ms, item.level)
 
 
-def is_undated(report: Report) -> bool:
-    """Return whether a report came without a plausible time and is judged at its receipt, alarms only."""
-    t_ms = report.t_ms
-    return (
-        report.type == "alarm"
-        and t_ms == report.received_ms
-        and t_ms not in (report.fix_ms, report.device_ms)
-    )
-
-
 def is_late(state: VehicleState, item: Input) -> bool:
     """Return whether the state has already gone past an input: it needs a replay from a checkpoint."""
     if isinstance(item, Report) and is_undated(item):
@@ -89,16 +78,19 @@ def advance(
     return advance_many([(state, inputs, facts)], context, derive_marks=derive_marks)[0]
 
 
-def advance_many(items: Sequence[Item], context: Context, *, derive_marks: bool = False) -> list[Advance]:
+def advance_many(
+    items: Sequence[Item], context: Context, *, derive_marks: bool = False, shortcuts: bool = True
+) -> list[Advance]:
     """Take the inputs of many vehicles with one fence lookup for all of them.
 
     With ``derive_marks`` (recorded files: time is in the data) every deadline that lies before the
-    next report is marked on the way, as a prompt sweeper would have done.
+    next report is marked on the way, as a prompt sweeper would have done. ``shortcuts`` changes
+    nothing but the cost: without them, as tests compare, every fence and every rule sees every input.
     """
-    sights = _look(items, context)
+    moment = Moment(context)
     results = []
-    for (state, inputs, facts), seen in zip(items, sights, strict=True):
-        work = Work(state, facts, context)
+    for (state, inputs, facts), seen in zip(items, look(items, context), strict=True):
+        work = Work(state, facts, context, moment, shortcuts=shortcuts)
         for item, sight in zip(inputs, seen, strict=True):
             if derive_marks and isinstance(item, Report) and not is_undated(item):
                 _sweep(work, facts, context, item.t_ms)
@@ -109,7 +101,7 @@ def advance_many(items: Sequence[Item], context: Context, *, derive_marks: bool 
 
 def pass_time(state: VehicleState, facts: VehicleFacts, context: Context, until_ms: int) -> Advance:
     """Mark every deadline of a state up to a moment, though no input came."""
-    work = Work(state, facts, context)
+    work = Work(state, facts, context, Moment(context), shortcuts=True)
     _sweep(work, facts, context, until_ms + 1)
     return Advance(work.state(), work.findings)
 
@@ -198,51 +190,3 @@ def _dwell_deadline(state: VehicleState, context: Context) -> Deadline | None:
         return None
     due_ms, level = min(due)
     return Deadline(kind=MarkKind.DWELL, since_ms=state.last_ms, due_ms=due_ms, level=level)
-
-
-def _look(items: Sequence[Item], context: Context) -> list[list[Sight | None]]:
-    """Screen the fixes of a batch and ask the index about all of them at once."""
-    quality, crossing = context.thresholds.quality, context.thresholds.crossing
-    sights: list[list[Sight | None]] = []
-    fixes: list[Fix] = []
-    places: list[Sight] = []
-    own: list[tuple[int, int]] = []
-    chords: list[tuple[Sight, Fix, float]] = []
-    index = context.fences
-    for state, inputs, facts in items:
-        named = (*facts.region_fence_ids, *facts.yard_fence_ids)
-        row: list[Sight | None] = []
-        before = state.fix
-        for item in inputs:
-            fix = (
-                usable_fix(item, quality, crossing)
-                if isinstance(item, Report) and not is_undated(item)
-                else None
-            )
-            if fix is None:
-                row.append(None)
-                continue
-            sight = Sight(fix, before)
-            for fence_id in named:
-                number = index.active(fence_id, fix.t_ms)
-                if number is not None and index.fences[number].scope == "vehicle":
-                    own.append((len(fixes), number))
-            if before is not None and index.has_shared:
-                reach = reach_m(before, fix, crossing)
-                if reach is not None:
-                    chords.append((sight, before, reach))
-            fixes.append(fix)
-            places.append(sight)
-            row.append(sight)
-            before = fix
-        sights.append(row)
-    if fixes and index.fences:
-        lons, lats = np.array([f.lon for f in fixes]), np.array([f.lat for f in fixes])
-        hits: list[Hits] = index.locate(lons, lats, own)
-        for sight, found in zip(places, hits, strict=True):
-            sight.hits = found
-    if chords:
-        boxes = np.array([reach_box(before, sight.fix, reach) for sight, before, reach in chords])
-        for (sight, _, reach), touched in zip(chords, index.boxes_touched(*boxes.T), strict=True):
-            sight.reach, sight.candidates = reach, touched
-    return sights

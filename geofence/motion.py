@@ -7,11 +7,12 @@ is only departing, and a return takes the stay up again, so drift and shunting m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from core.geo.distance import haversine_m
+from core.geo.distance import at_most_m, haversine_m
 from geofence.state import Cluster, Fix, Motion, Trip
 from geofence.thresholds import MotionThresholds
 
@@ -28,21 +29,30 @@ class Told(NamedTuple):
     evidence: dict[str, Any]
 
 
+class _Pace(NamedTuple):
+    """Since when the ignition is off, and since when and at how many fixes in a row the vehicle is fast."""
+
+    off_ms: int | None
+    fast_ms: int | None
+    fast_fixes: int
+
+
 def move(
-    motion: Motion, fix: Fix, previous: Fix | None, limits: MotionThresholds
-) -> tuple[Motion, list[Told]]:
-    """Move the motion state by one accepted fix."""
-    told: list[Told] = []
+    motion: Motion, fix: Fix, previous: Fix | None, limits: MotionThresholds, step_m: float | None = None
+) -> tuple[Motion, Sequence[Told]]:
+    """Move the motion state by one accepted fix; ``step_m`` from the previous one, if it is known."""
     if previous is None or motion.cluster is None:
-        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=_off(None, fix, limits)), told
-    motion = _count_speed(motion, fix, limits)
+        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=_off(None, fix, limits)), ()
+    pace = _pace(motion, fix, limits)
     if motion.phase == "parked":
-        return _while_parked(motion, fix, limits), told
-    step_m = haversine_m(previous.lat, previous.lon, fix.lat, fix.lon)
+        return _while_parked(motion, pace, fix, limits), ()
+    told: list[Told] = []
+    if step_m is None:
+        step_m = haversine_m(previous.lat, previous.lon, fix.lat, fix.lon)
     if motion.phase == "moving" and _breaks(motion, fix, previous, step_m, limits):
         _end_trip(motion, previous.t_ms, motion.trip, previous, told, limits, gap=True)
-        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=motion.off_ms), told
-    motion = _travel(motion, fix, previous, step_m, limits)
+        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=pace.off_ms), told
+    motion = _travel(motion, pace, fix, previous, step_m, limits)
     if _stands(motion, fix, limits):
         return _park(motion, fix, told, limits), told
     return _set_out(motion, fix, told, limits), told
@@ -65,20 +75,17 @@ def _off(since_ms: int | None, fix: Fix, limits: MotionThresholds) -> int | None
     return fix.t_ms if since_ms is None else since_ms
 
 
-def _count_speed(motion: Motion, fix: Fix, limits: MotionThresholds) -> Motion:
-    off_ms = _off(motion.off_ms, fix, limits)
-    if fix.speed_kmh is not None and fix.speed_kmh >= limits.moving_kmh:
-        fast_ms = fix.t_ms if motion.fast_ms is None else motion.fast_ms
-        return replace(motion, off_ms=off_ms, fast_ms=fast_ms, fast_fixes=motion.fast_fixes + 1)
-    if motion.fast_fixes or off_ms != motion.off_ms:
-        return replace(motion, off_ms=off_ms, fast_ms=None, fast_fixes=0)
-    return motion
+def _pace(motion: Motion, fix: Fix, limits: MotionThresholds) -> _Pace:
+    off_ms, speed_kmh = _off(motion.off_ms, fix, limits), fix.speed_kmh
+    if speed_kmh is None or speed_kmh < limits.moving_kmh:
+        return _Pace(off_ms, None, 0)
+    return _Pace(off_ms, fix.t_ms if motion.fast_ms is None else motion.fast_ms, motion.fast_fixes + 1)
 
 
-def _drives(motion: Motion, fix: Fix, limits: MotionThresholds) -> bool:
-    if motion.fast_ms is None:
+def _drives(fast_ms: int | None, fast_fixes: int, fix: Fix, limits: MotionThresholds) -> bool:
+    if fast_ms is None:
         return False
-    return motion.fast_fixes >= limits.moving_fixes or fix.t_ms - motion.fast_ms >= limits.moving_s * 1000
+    return fast_fixes >= limits.moving_fixes or fix.t_ms - fast_ms >= limits.moving_s * 1000
 
 
 def _grown(cluster: Cluster, fix: Fix, away_m: float) -> Cluster:
@@ -93,28 +100,35 @@ def _grown(cluster: Cluster, fix: Fix, away_m: float) -> Cluster:
     )
 
 
-def _while_parked(motion: Motion, fix: Fix, limits: MotionThresholds) -> Motion:
+def _while_parked(motion: Motion, pace: _Pace, fix: Fix, limits: MotionThresholds) -> Motion:
     stay = motion.stay
     if stay is None:  # a parked vehicle has a stay; an odd state starts again
         return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix))
-    away_m = haversine_m(stay.lat, stay.lon, fix.lat, fix.lon)
-    fast = motion.fast_ms is not None
+    away_m = at_most_m(stay.lat, stay.lon, fix.lat, fix.lon)
+    if not away_m <= stay.radius_m <= limits.stay_radius_m < limits.leave_m:
+        # Where the stay has been already the bound is good enough; here it is not.
+        away_m = haversine_m(stay.lat, stay.lon, fix.lat, fix.lon)
+    off_ms, fast_ms, fast_fixes = pace
+    fast = fast_ms is not None
     far = away_m >= limits.leave_m
     leaves = far and (motion.far_fixes + 1 >= limits.moving_fixes or fast or away_m >= limits.leave_at_once_m)
-    if leaves or _drives(motion, fix, limits):
-        return replace(
-            motion,
-            phase="departing",
-            cluster=_begin(fix),
-            before_cluster_m=away_m,
-            far_fixes=0,
-            trip=_trip(stay.last_ms, stay, away_m, fix.speed_kmh or 0.0),
-        )
-    if far:
-        return replace(motion, far_fixes=motion.far_fixes + 1)
-    if fast or away_m > limits.stay_radius_m:
-        return replace(motion, far_fixes=0) if motion.far_fixes else motion
-    return replace(motion, stay=_grown(stay, fix, away_m), far_fixes=0)
+    if leaves or _drives(fast_ms, fast_fixes, fix, limits):
+        away_m = haversine_m(stay.lat, stay.lon, fix.lat, fix.lon)
+        trip = _trip(stay.last_ms, stay, away_m, fix.speed_kmh or 0.0)
+        return Motion("departing", _begin(fix), away_m, stay, trip, fast_ms, fast_fixes, 0, off_ms)
+    if not far and not fast and away_m <= limits.stay_radius_m:
+        stay = _grown(stay, fix, away_m)
+    return Motion(
+        "parked",
+        motion.cluster,
+        motion.before_cluster_m,
+        stay,
+        motion.trip,
+        fast_ms,
+        fast_fixes,
+        motion.far_fixes + 1 if far else 0,
+        off_ms,
+    )
 
 
 def _breaks(motion: Motion, fix: Fix, previous: Fix, step_m: float, limits: MotionThresholds) -> bool:
@@ -122,18 +136,36 @@ def _breaks(motion: Motion, fix: Fix, previous: Fix, step_m: float, limits: Moti
     return fix.t_ms - previous.t_ms > limits.gap_s * 1000 and step_m > limits.stay_radius_m
 
 
-def _travel(motion: Motion, fix: Fix, previous: Fix, step_m: float, limits: MotionThresholds) -> Motion:
+def _travel(
+    motion: Motion, pace: _Pace, fix: Fix, previous: Fix, step_m: float, limits: MotionThresholds
+) -> Motion:
     trip = motion.trip or _trip(previous.t_ms, previous)
     seconds = (fix.t_ms - previous.t_ms) / 1000.0
     implied_kmh = step_m / seconds * 3.6 if seconds > 0.0 else 0.0
     speed_kmh = implied_kmh if fix.speed_kmh is None else fix.speed_kmh
     distance_m = trip.distance_m + step_m
     trip = Trip(trip.start_ms, distance_m, max(trip.max_kmh, speed_kmh), trip.told, trip.lat, trip.lon)
-    cluster = motion.cluster or _begin(previous)
-    away_m = haversine_m(cluster.lat, cluster.lon, fix.lat, fix.lon)
+    cluster, before_cluster_m = motion.cluster or _begin(previous), motion.before_cluster_m
+    if cluster.lat == previous.lat and cluster.lon == previous.lon:
+        away_m = step_m
+    else:
+        away_m = haversine_m(cluster.lat, cluster.lon, fix.lat, fix.lon)
     if away_m <= limits.stay_radius_m:
-        return replace(motion, trip=trip, cluster=_grown(cluster, fix, away_m))
-    return replace(motion, trip=trip, cluster=_begin(fix), before_cluster_m=distance_m)
+        cluster = _grown(cluster, fix, away_m)
+    else:
+        cluster, before_cluster_m = _begin(fix), distance_m
+    off_ms, fast_ms, fast_fixes = pace
+    return Motion(
+        motion.phase,
+        cluster,
+        before_cluster_m,
+        motion.stay,
+        trip,
+        fast_ms,
+        fast_fixes,
+        motion.far_fixes,
+        off_ms,
+    )
 
 
 def _stands(motion: Motion, fix: Fix, limits: MotionThresholds) -> bool:
@@ -186,11 +218,12 @@ def _park(motion: Motion, fix: Fix, told: list[Told], limits: MotionThresholds) 
 def _set_out(motion: Motion, fix: Fix, told: list[Told], limits: MotionThresholds) -> Motion:
     """Turn unknown or departing into moving, and tell the trip once it is long enough."""
     trip, phase, stay = motion.trip, motion.phase, motion.stay
-    if trip is None:
+    if trip is None or (phase == "moving" and trip.told):
         return motion
     long_enough = trip.distance_m >= limits.trip_min_m or fix.t_ms - trip.start_ms >= limits.trip_min_s * 1000
     if phase == "unknown":
-        if trip.distance_m < limits.leave_m and not _drives(motion, fix, limits):
+        drives = _drives(motion.fast_ms, motion.fast_fixes, fix, limits)
+        if trip.distance_m < limits.leave_m and not drives:
             return motion
         phase = "moving"
     elif phase == "departing" and stay is not None:

@@ -27,11 +27,11 @@ def haversine_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float
     half_lat = sin((lat_b - lat_a) * _HALF_RADIANS)
     half_lon = sin((lon_b - lon_a) * _HALF_RADIANS)
     chord = half_lat * half_lat + cos(lat_a * _RADIANS) * cos(lat_b * _RADIANS) * half_lon * half_lon
-    return _DIAMETER_M * asin(sqrt(chord if chord < 1.0 else 1.0))
+    return _DIAMETER_M * asin(sqrt(chord if chord < 1.0 else 1.0))  # noqa: FURB136 - min() costs a tenth
 
 
 def at_most_m(lat_a: float, lon_a: float, lat_b: float, lon_b: float) -> float:
-    """Return an upper bound of ``haversine_m``, four times as cheap: along the meridian, then the parallel."""
+    """Return an upper bound of ``haversine_m``, far cheaper: along the meridian, then a parallel."""
     return (abs(lat_b - lat_a) + abs(lon_b - lon_a)) * _METRES_PER_DEGREE_UP
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from core.domain.finding import Finding, Severity
-from core.geo.distance import haversine_m
+from core.geo.distance import at_most_m, haversine_m
 from geofence.rules.moment import NOTHING, Moment, Rule
 from geofence.rules.signals import FIX, IGNITION_OFF, REPORT, TOWED
 from geofence.state import Fix, TowState
@@ -69,8 +69,11 @@ def _follow(state: TowState, fix: Fix, moment: Moment) -> tuple[TowState, Sequen
         return state, NOTHING
     if fix.t_ms - state.off_ms < limits.arm_s * 1000:
         return state, NOTHING
-    away_m = haversine_m(state.lat, state.lon, fix.lat, fix.lon)
     fast = fix.speed_kmh is not None and fix.speed_kmh > limits.speed_kmh
+    at_hand = at_most_m(state.lat, state.lon, fix.lat, fix.lon) <= limits.displacement_m
+    if at_hand and not fast and not state.far_fixes and state.fast_ms is None:
+        return state, NOTHING  # most fixes of a parked vehicle
+    away_m = haversine_m(state.lat, state.lon, fix.lat, fix.lon)
     far = away_m > limits.displacement_m
     after = state
     if far or state.far_fixes:
@@ -97,9 +100,18 @@ def _settled(state: TowState, fix: Fix, moment: Moment) -> TowState:
     """
     stay = moment.motion.stay if moment.motion.phase == "parked" else None
     if stay is not None and state.far_ms is None:
-        if (state.lat, state.lon, state.anchor_fixes) == (stay.lat, stay.lon, ANCHOR_FIXES):
+        if state.lat == stay.lat and state.lon == stay.lon and state.anchor_fixes == ANCHOR_FIXES:
             return state
-        return replace(state, lat=stay.lat, lon=stay.lon, anchor_fixes=ANCHOR_FIXES)
+        return TowState(
+            state.off_ms,
+            stay.lat,
+            stay.lon,
+            None,
+            state.far_fixes,
+            state.fast_ms,
+            state.raised_ms,
+            ANCHOR_FIXES,
+        )
     if state.anchor_fixes >= ANCHOR_FIXES:
         return state
     if state.lat is not None and state.lon is not None:

@@ -14,8 +14,8 @@ from core.domain.finding import Finding, Severity
 from geofence.crossing import Crossed, band_m
 from geofence.domain import VehicleFacts
 from geofence.rules.moment import NOTHING, Moment, Rule
-from geofence.rules.signals import FIX, OUT_OF_YARD
 from geofence.rules.region import NAME
+from geofence.rules.signals import FIX, OUT_OF_YARD
 from geofence.state import RegionState
 
 CONFIRM_FIXES = 2

@@ -67,14 +67,14 @@ def test_distances_match_geodesics_within_half_a_percent():
 def test_a_vehicle_s_own_fence_is_found_only_when_asked_for():
     index = FenceIndex.build([box("mine", 0, 5000, scope="vehicle")])
     lat, lon = place(100)
-    assert index.locate(np.array([lon]), np.array([lat])) == [[]]
+    assert index.locate(np.array([lon]), np.array([lat])) == [()]
     ((number, distance),) = index.locate(np.array([lon]), np.array([lat]), [(0, 0)])[0]
     assert number == 0
     assert distance == pytest.approx(-100)
 
 
 def test_no_fences_and_no_points_are_fine():
-    assert FenceIndex.build([]).locate(np.array([1.0]), np.array([2.0])) == [[]]
+    assert FenceIndex.build([]).locate(np.array([1.0]), np.array([2.0])) == [()]
     assert FenceIndex.build([box("f", 0, 1)]).locate(np.zeros(0), np.zeros(0)) == []
 
 
