@@ -21,6 +21,7 @@ from api.resources import (
     attempts,
     audit,
     cases,
+    commands,
     consents,
     contacts,
     crew_links,
@@ -50,6 +51,7 @@ from api.sale.rate import BidRate
 from api.stream.hub import Hub
 from api.web import (
     case_pages,
+    command_pages,
     console_pages,
     crew_pages,
     lot_pages,
@@ -69,8 +71,8 @@ BASE = "/api/v1"
 BODY_MAX_BYTES = 32 * 1024 * 1024
 """A province of districts as GeoJSON fits; nothing else comes near."""
 RESOURCES = (
-    vehicles, loans, pledgors, contacts, attempts, consents, devices, fences, findings, alerts, cases,
-    positions, tracks, stays, events, audit, me, recovery, crew_links, yards, valuations, inspections,
+    vehicles, loans, pledgors, contacts, attempts, consents, devices, commands, fences, findings, alerts,
+    cases, positions, tracks, stays, events, audit, me, recovery, crew_links, yards, valuations, inspections,
     portfolio, market,
 )  # fmt: skip
 
@@ -171,7 +173,7 @@ def leaf_routers() -> Iterable[APIRouter]:
         streams.router, documents, health.router, sign_in.router, pages.router, case_pages.router,
         crew_pages.router, recovery_pages.router,
         *(resource.router for resource in RESOURCES), *sale.OPEN, *sale.BEHIND_ROLES, lot_pages.router,
-        console_pages.router, value_pages.router,
+        console_pages.router, value_pages.router, command_pages.router,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from api.deps import Conn, Now, Services, Who, Wired, asker_of
 from api.paging import Cursor, cut, decode, decode_moment_and_id
 from api.resources.alerts import visible_alert
 from api.resources.vehicles import VehicleId, visible_vehicle
-from api.web import case_pages, console_pages, recovery_pages, tabs, value_pages
+from api.web import case_pages, command_pages, console_pages, recovery_pages, tabs, value_pages
 from api.web.render import map_config, render
 from core.errors import Rejected
 
@@ -32,6 +32,7 @@ router.include_router(case_pages.router)
 router.include_router(recovery_pages.router)
 router.include_router(console_pages.router)
 router.include_router(value_pages.router)
+router.include_router(command_pages.router)
 
 SEVERITIES = ("P1", "P2", "P3", "P4")
 INBOX_MOST = 200
