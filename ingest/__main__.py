@@ -11,7 +11,7 @@ from core.errors import Misconfigured
 from core.jobs import start_jobs
 from core.logging import configure_logging
 from core.settings import Settings, load_settings
-from ingest.commands.sender import Sender
+from ingest.commands.sender import sending
 from ingest.jobs import ingest_jobs
 from ingest.slots.lease import Lease
 from ingest.storing import Tools
@@ -32,12 +32,9 @@ def main() -> int:
         start_http_server(settings.ingest_metrics_port, addr="127.0.0.1")
     supervisor.obey_signals()
     assert settings.database_url is not None  # noqa: S101 - build() refused otherwise
-    assert settings.mqtt_url is not None  # noqa: S101
     scheduler = start_jobs(settings.database_url, ingest_jobs(settings))
-    sender = Sender(settings.database_url, settings.mqtt_url)
-    sender.start()
-    supervisor.run()
-    sender.stop()
+    with sending(settings):
+        supervisor.run()
     scheduler.shutdown(wait=False)
     return 0
 

@@ -20,8 +20,11 @@ from core.wire import VERSION
 from ingest.commands.link import TAKEN, Letter, Link
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from collateral.commands.store import Due
     from core.db.pool import Connection
+    from core.settings import Settings
 
 LEADER_LOCK = (7209, 1)
 """Named after the migration of the table. The lock goes with the connection, however its process ends;
@@ -71,6 +74,17 @@ class Sender:
             leading = leading or try_lock(conn, LEADER_LOCK)
             if leading:
                 turn(conn, link)
+
+
+@contextlib.contextmanager
+def sending(settings: Settings) -> Iterator[None]:
+    """Send commands in a thread as long as the block lasts; the URLs are set (ingest/__main__.build)."""
+    sender = Sender(settings.database_url or "", settings.mqtt_url or "")
+    sender.start()
+    try:
+        yield
+    finally:
+        sender.stop()
 
 
 def turn(conn: Connection, link: Link) -> int:
