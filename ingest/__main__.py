@@ -31,8 +31,7 @@ def main() -> int:
     if settings.ingest_metrics_port:
         start_http_server(settings.ingest_metrics_port, addr="127.0.0.1")
     supervisor.obey_signals()
-    assert settings.database_url is not None  # noqa: S101 - build() refused otherwise
-    scheduler = start_jobs(settings.database_url, ingest_jobs(settings))
+    scheduler = start_jobs(settings.database_url or "", ingest_jobs(settings))
     with sending(settings):
         supervisor.run()
     scheduler.shutdown(wait=False)
