@@ -32,7 +32,7 @@ from ingest.gateways.jt808 import store
 from ingest.gateways.jt808.gateway import serve
 from ingest.gateways.jt808.limits import Limits
 from simulator.terminals.jt808 import Terminal
-from tests.fix_stack import BrokerUnderTest, eventually
+from tests.fix_stack import BrokerUnderTest, TemplateDatabase, eventually, migrated_database
 from tests.mqtt_talk import Talker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,6 +199,18 @@ def reports_of(talker: Talker, device_id: str) -> list[dict[str, Any]]:
     return found
 
 
+def await_reports(talker: Talker, device_id: str, count: int) -> list[dict[str, Any]]:
+    """Wait until a listener heard so many reports: the broker answers the publisher first."""
+
+    def there() -> list[dict[str, Any]] | None:
+        found = reports_of(talker, device_id)
+        return found if len(found) >= count else None
+
+    found = eventually(there, what=f"{count} reports of {device_id}")
+    assert len(found) == count
+    return found
+
+
 def heard_of(talker: Talker, device_id: str, kind: str) -> list[dict[str, Any]]:
     """Return the JSON of another kind of topic, in order."""
     topic = build(default_shard(device_id), device_id, kind)
@@ -218,8 +230,15 @@ def sent_away(terminal: Terminal, within_s: float = 10.0) -> bool:
     return eventually(gone, within_s=within_s, what="the end of the connection")
 
 
+@pytest.fixture(scope="module")
+def gateway_database(postgres_server: str, template_db: TemplateDatabase) -> Iterator[str]:
+    """One database for the tests of a file; their numbers and devices are their own."""
+    with migrated_database(postgres_server, template_db, "gateway") as url:
+        yield url
+
+
 @pytest.fixture
-def gateway_rig(database_url: str, broker: BrokerUnderTest, tmp_path: Path) -> Iterator[GatewayRig]:
-    rig = GatewayRig(database_url, broker, tmp_path)
+def gateway_rig(gateway_database: str, broker: BrokerUnderTest, tmp_path: Path) -> Iterator[GatewayRig]:
+    rig = GatewayRig(gateway_database, broker, tmp_path)
     yield rig
     rig.close()

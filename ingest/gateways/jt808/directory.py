@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 
+from core.clock import monotonic
 from core.db.pool import Connection, connect
 from core.errors import Unavailable
 from core.mqtt_passwords import mosquitto_password_hash, verify_mosquitto_password
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ingest.gateways.jt808.messages import Registration
 
 MOST_WAITING = 64
+LOOK_EVERY_S = 0.5
 CODE_BYTES = 10
 """80 random bits as 20 letters and digits: some terminals keep no more than that."""
 STATEMENT_TIMEOUT_MS = 5_000
@@ -42,6 +44,24 @@ class Directory:
         self._versions: tuple[int, ...] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="directory")
         self._waiting = 0
+        self._looked_s = 0.0
+        self._looking = asyncio.Lock()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when terminals were read again."""
+
+    async def find_newest(self, number: str) -> store.Terminal | None:
+        """Return a terminal, looking into the database for one that may just have been enrolled.
+
+        Raises:
+            Unavailable: the database does not answer, or too many wait for it.
+        """
+        if number not in self._by_number:
+            seen_s = self._looked_s
+            await asyncio.sleep(max(0.0, seen_s + LOOK_EVERY_S - monotonic()))
+            async with self._looking:  # a flood of strangers is one look
+                if self._looked_s == seen_s:
+                    await self.refresh()
+        return self.find(number)
 
     def find(self, number: str) -> store.Terminal | None:
         """Return a terminal that may speak; None for one not enrolled or revoked."""
@@ -55,18 +75,18 @@ class Directory:
             return None
         return terminal if verify_mosquitto_password(code, terminal.code_hash) else None
 
-    async def refresh(self) -> bool:
-        """Read the terminals again when the registry changed; false when nothing did.
+    async def refresh(self) -> None:
+        """Read the terminals again when the registry changed.
 
         Raises:
             Unavailable: the database does not answer; what is known stays valid.
         """
+        self._looked_s = monotonic()
         found = await self._run(self._read)
-        if found is None:
-            return False
-        self._versions, listed = found
-        self._by_number = {terminal.number: terminal for terminal in listed}
-        return True
+        if found is not None:
+            self._versions, listed = found
+            self._by_number = {terminal.number: terminal for terminal in listed}
+            self.changed()
 
     async def register(self, number: str, who: Registration) -> str | None:
         """Return a new code for the terminal, None when the number is another device's.

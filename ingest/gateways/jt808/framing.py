@@ -31,7 +31,7 @@ class Framer:
         self.bad = 0
         """Frames refused: too long or short, a wrong escape, a wrong checksum."""
         self.noise = 0
-        """Bytes before the first flag: another protocol, or a scanner."""
+        """Bytes before the first flag or past the longest frame: another protocol, or a scanner."""
 
     @property
     def held(self) -> int:
@@ -57,6 +57,7 @@ class Framer:
             self.noise += len(piece)
         elif self._overlong or len(self._partial) + len(piece) > LONGEST_ESCAPED:
             self._overlong = True
+            self.noise += len(self._partial) + len(piece)
             self._partial.clear()
         else:
             self._partial += piece

@@ -90,8 +90,7 @@ async def _follow(hub: Hub, broker: Publisher, stop: asyncio.Event) -> None:
 
 async def _refreshed(hub: Hub) -> bool:
     try:
-        if await hub.directory.refresh():
-            hub.cut_revoked()
+        await hub.directory.refresh()
     except Unavailable as exc:
         _log.warning("directory_unavailable", reason=exc.message)
         return False

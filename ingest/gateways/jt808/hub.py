@@ -51,6 +51,7 @@ class Hub:
     def __init__(self, directory: Directory, dialects: Dialects, limits: Limits) -> None:
         self.directory, self.dialects, self.limits = directory, dialects, limits
         self.sessions: dict[str, Session] = {}
+        directory.changed = self.cut_revoked
         self._waiting: deque[Session] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 

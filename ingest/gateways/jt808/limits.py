@@ -30,6 +30,8 @@ class Limits:
     stranger_bad_frames: int = 3
     stranger_noise_bytes: int = 512
     sign_in_tries: int = 5
+    packets_ask_s: float = 5.0
+    """Silence after which missing packets of a long message are asked for."""
     commands: int = 8
     command_bytes: int = 4_096
     command_retry_s: float = 15.0

@@ -45,9 +45,10 @@ class _Parts:
 class Reassembly:
     """The unfinished messages of one connection. Packets carry consecutive serial numbers."""
 
-    __slots__ = ("_bytes", "_open")
+    __slots__ = ("_ask_after_s", "_bytes", "_open")
 
-    def __init__(self) -> None:
+    def __init__(self, ask_after_s: float = ASK_AFTER_S) -> None:
+        self._ask_after_s = ask_after_s
         self._open: dict[tuple[int, int, int], _Parts] = {}
         self._bytes = 0
 
@@ -93,7 +94,7 @@ class Reassembly:
         for key, parts in list(self._open.items()):
             if now_s - parts.began_s > FORGET_AFTER_S:
                 self._forget(key)
-            elif now_s - parts.heard_s > ASK_AFTER_S and parts.asked < MOST_ASKED:
+            elif now_s - parts.heard_s > self._ask_after_s and parts.asked < MOST_ASKED:
                 parts.asked += 1
                 parts.heard_s = now_s
                 total = parts.header.total

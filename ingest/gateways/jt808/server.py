@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import socket
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.clock import monotonic
+from core.errors import Misconfigured
 from ingest.gateways.jt808 import metrics
 from ingest.gateways.jt808.framing import Framer
 from ingest.gateways.jt808.session import Session
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 BACKLOG = 512
 TEND_EVERY_S = 0.5
 FILES_FOR_US = 64
+KERNEL_READ_BYTES, KERNEL_WRITE_BYTES = 64 * 1024, 32 * 1024
 
 _log = structlog.get_logger("jt808")
 
@@ -45,7 +48,8 @@ class Server:
     async def listen(self, host: str, port: int) -> int:
         """Open the port and return it; 0 takes a free one."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        sock = _bound(host, port)
+        self._listener = await loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
         self._tending = loop.create_task(self._tend())
         port = int(self._listener.sockets[0].getsockname()[1])
         _log.info("listening", host=host, port=port, most_connections=self._most)
@@ -212,6 +216,25 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Bind a socket whose connections also cost the kernel little: it would give each megabytes."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_READ_BYTES)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_WRITE_BYTES)
+        sock.bind(address)
+    except OSError as exc:
+        raise Misconfigured(
+            f"JT/T 808: expected to listen on {host}:{port} (PLEDGEWATCH_JT808_HOST, _PORT): {exc.strerror}",
+            code="port_unusable",
+        ) from exc
+    return sock
 
 
 def _most_files() -> int:

@@ -74,7 +74,7 @@ class Session:
         self._pending: dict[int, _Pending] = {}
         self._tickets = 0
         self._inbox: deque[bytes] = deque()
-        self._packets = Reassembly()
+        self._packets = Reassembly(hub.limits.packets_ask_s)
         self._orders = Orders(self, hub)
 
     # ------------------------------------------------------------------ from the connection
@@ -256,7 +256,7 @@ class Session:
             self._answer(header.serial, header.msg_id, messages.BAD_MESSAGE)
             return
         result, code = messages.TERMINAL_UNKNOWN, ""
-        if self._hub.directory.find(header.number) is not None:
+        if await self._hub.directory.find_newest(header.number) is not None:
             given = await self._hub.directory.register(header.number, who)
             result, code = (messages.TERMINAL_TAKEN, "") if given is None else (messages.REGISTERED, given)
         log = _log.info if result == messages.REGISTERED else _log.warning

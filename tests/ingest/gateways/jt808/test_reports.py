@@ -3,6 +3,7 @@
 import contextlib
 import json
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -260,7 +261,7 @@ def test_a_registration_of_2011_has_a_shorter_model():
 
 @given(body=st.binary(max_size=200), is_2019=st.booleans())
 def test_any_body_of_any_message_is_read_or_refused(body, is_2019):
-    decoders = [
+    decoders: list[Callable[[bytes], object]] = [
         partial(decode_registration, is_2019=is_2019), partial(decode_authentication, is_2019=is_2019),
         decode_answer, decode_batch,
     ]  # fmt: skip

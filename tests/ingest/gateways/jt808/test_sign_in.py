@@ -9,7 +9,7 @@ from collateral import provisioning
 from core.db.pool import connect
 from core.errors import Unavailable
 from simulator.terminals.jt808 import location
-from tests.fix_gateway import heard_of, reports_of, sent_away
+from tests.fix_gateway import await_reports, heard_of, sent_away
 from tests.fix_stack import eventually
 
 OK, FAILED, UNSUPPORTED = 0, 1, 3
@@ -19,17 +19,17 @@ NOON = datetime(2026, 11, 22, 4, 0, 0, tzinfo=UTC)
 @pytest.mark.parametrize("version", [None, 1])
 def test_a_terminal_registers_signs_in_and_reports_in_its_own_version(gateway_rig, version):
     rig = gateway_rig
-    device_id = f"reg-{version}"
-    rig.enrol("13912345678", device_id)
+    device_id, number = f"reg-{version}", f"1391234567{version or 0}"
+    rig.enrol(number, device_id)
     heard = rig.listener("telemetry", "status")
     rig.run()
-    terminal = rig.terminal("13912345678", version=version)
+    terminal = rig.terminal(number, version=version)
     terminal.connect()
     assert terminal.register() == OK
     assert terminal.sign_in() == OK
     assert terminal.answer_to(terminal.send(0x0002), 0x0002) == OK
     assert terminal.answer_to(terminal.send(0x0200, location(NOON, speed_kmh=43.5)), 0x0200) == OK
-    [report] = reports_of(heard, device_id)
+    [report] = await_reports(heard, device_id, 1)
     assert (report["type"], report["fix_time"], report["speed_kmh"]) == (
         "position",
         "2026-11-22T04:00:00Z",
@@ -41,7 +41,7 @@ def test_a_terminal_registers_signs_in_and_reports_in_its_own_version(gateway_ri
         lambda: [said["online"] for said in heard_of(heard, device_id, "status")] == [True, False],
         what="online, then offline",
     )
-    code_hash = rig.ask("SELECT code_hash FROM jt808_terminal")[0][0]
+    code_hash = rig.ask("SELECT code_hash FROM jt808_terminal WHERE terminal_no = %s", number)[0][0]
     assert code_hash.startswith("$7$")
     assert terminal.code not in code_hash
 
@@ -61,7 +61,7 @@ def test_what_comes_before_sign_in_is_answered_failed_and_never_published(gatewa
     terminal.code = right
     assert terminal.sign_in() == OK
     assert terminal.answer_to(terminal.send(0x0200, location(NOON)), 0x0200) == OK
-    assert len(reports_of(heard, "early-bird")) == 1
+    await_reports(heard, "early-bird", 1)
 
 
 def test_a_number_that_is_not_enrolled_gets_no_code_and_is_sent_away_after_some_tries(gateway_rig):
