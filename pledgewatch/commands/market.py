@@ -93,8 +93,8 @@ def pull(
     import msgspec
 
     from core.db.pool import connect
+    from core.feeds.fetching import open_client
     from pledgewatch.registry import open_registry
-    from valuation.connectors.fetching import open_client
     from valuation.connectors.pulling import pull as pull_source
     from valuation.connectors.source import load_source
 

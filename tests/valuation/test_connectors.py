@@ -13,9 +13,9 @@ import pytest
 from core.clock import monotonic, wall_now
 from core.db.pool import connect
 from core.errors import Misconfigured, Upstream
+from core.feeds.pace import TokenBucket, backoff_s, retry_after_s
 from core.settings import Settings
 from tests.valuation.feed import Answer, items, serving
-from valuation.connectors.pace import TokenBucket, backoff_s, retry_after_s
 from valuation.connectors.pulling import pull
 from valuation.connectors.run import pull_all
 from valuation.connectors.source import load_source

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 
 from core.errors import Misconfigured, PledgewatchError, Upstream
+from core.feeds.fetching import Fetcher, Page
+from core.feeds.pace import wait
 from valuation.connectors import store
-from valuation.connectors.fetching import Fetcher, Page
-from valuation.connectors.pace import wait
 from valuation.connectors.pages import as_table, check_fields, read_page
 from valuation.intake.normalise import require
 from valuation.market import store as market_store

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.errors import PledgewatchError
+from core.feeds.fetching import open_client
 from valuation.connectors import store
-from valuation.connectors.fetching import open_client
 from valuation.connectors.pulling import PullResult, pull
 from valuation.connectors.source import load_source
 

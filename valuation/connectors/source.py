@@ -16,42 +16,17 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import Any, TypeVar
 
 from core.errors import Misconfigured
+from core.feeds.declared import Auth, Limits, is_web_address, read_auth, read_limits
 from valuation.intake.mapping import Mapping, read_mapping
 
 _OWN_KEYS = {"name", "url", "items", "next", "optional", "auth", "limits"}
-_AUTH_KEYS = {"env", "header", "scheme"}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is asked of the source, and how much is taken from it."""
-
-    requests_per_s: float = 2.0
-    burst: int = 4
-    timeout_s: float = 20.0
-    """For one whole answer, not for one packet of it: a feed that drips is as good as a dead one."""
-    attempts: int = 5
-    longest_wait_s: float = 60.0
-    """A Retry-After beyond it ends this pull; the next one comes anyway."""
-    most_pages: int = 1_000
-    most_page_mb: float = 16.0
-    most_total_mb: float = 128.0
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """Which environment variable holds the token, and how it is sent."""
-
-    env: str
-    header: str = "Authorization"
-    scheme: str = "Bearer"
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +41,11 @@ class Source:
     auth: Auth | None
     limits: Limits
     mapping: Mapping
+
+    @property
+    def label(self) -> str:
+        """Return what messages about the source begin with."""
+        return f"Market source {self.name}"
 
 
 def load_source(path: Path | str) -> Source:
@@ -86,7 +66,7 @@ def load_source(path: Path | str) -> Source:
     url = document.get("url")
     if not isinstance(name, str) or not name:
         raise _bad(f"{file.name}: name: expected a text, was {name!r}")
-    if not isinstance(url, str) or not _is_web_address(url):
+    if not isinstance(url, str) or not is_web_address(url):
         raise _bad(f"{file.name}: url: expected http(s)://host/…, was {url!r}")
     for key in ("items", "next"):
         if not isinstance(document.get(key, ""), str):
@@ -106,38 +86,17 @@ def load_source(path: Path | str) -> Source:
         items=document.get("items", ""),
         next=document.get("next"),
         optional=optional,
-        auth=_auth(document.get("auth"), file),
-        limits=_limits(document.get("limits", {}), file),
+        auth=_section(file, read_auth, document.get("auth")),
+        limits=_section(file, read_limits, document.get("limits", {})),
         mapping=mapping,
     )
 
 
-def _is_web_address(url: str) -> bool:
+def _section(file: Path, read: Callable[[Any], Part], section: Any) -> Part:
     try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        return False
-    return address.scheme in {"http", "https"} and bool(address.host) and not address.userinfo
-
-
-def _auth(section: Any, file: Path) -> Auth | None:
-    if section is None:
-        return None
-    if not isinstance(section, dict) or not section.get("env") or set(section) - _AUTH_KEYS:
-        raise _bad(f"{file.name}: [auth]: expected env, header, scheme; the token itself never stands here")
-    return Auth(**{key: str(value) for key, value in section.items()})
-
-
-def _limits(section: Any, file: Path) -> Limits:
-    known = {field.name: field.default for field in fields(Limits)}
-    if not isinstance(section, dict) or set(section) - set(known):
-        raise _bad(f"{file.name}: [limits]: expected {', '.join(known)}")
-    for key, value in section.items():
-        whole = isinstance(known[key], int)
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value <= 0:
-            kind = "a whole number" if whole else "a number"
-            raise _bad(f"{file.name}: {key}: expected {kind} above zero, was {value!r}")
-    return Limits(**section)
+        return read(section)
+    except Misconfigured as exc:
+        raise _bad(f"{file.name}: {exc.message}") from exc
 
 
 def _bad(message: str) -> Misconfigured:

@@ -12,13 +12,13 @@ import httpx
 
 from core.clock import monotonic
 from core.errors import Misconfigured, Upstream
-from valuation.connectors.pace import TokenBucket, backoff_s, retry_after_s, wait
+from core.feeds.pace import TokenBucket, backoff_s, retry_after_s, wait
 
 if TYPE_CHECKING:
-    from valuation.connectors.source import Source
+    from core.feeds.declared import Feed
 
 MOST_REDIRECTS = 5
-USER_AGENT = "pledgewatch-market/1"
+USER_AGENT = "pledgewatch/1"
 _MEGABYTE = 1024 * 1024
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 
@@ -49,7 +49,7 @@ class Fetcher:
 
     def __init__(
         self,
-        source: Source,
+        source: Feed,
         client: httpx.Client,
         *,
         waiting: Callable[[float], None] = wait,
@@ -178,7 +178,7 @@ class Fetcher:
         return f"expected an answer within {self._source.limits.timeout_s:g} s"
 
     def _error(self, code: str, message: str, **facts: object) -> Upstream:
-        return Upstream(f"Market source {self._source.name}: {message}", code=code, **facts)
+        return Upstream(f"{self._source.label}: {message}", code=code, **facts)
 
 
 def open_client() -> httpx.Client:
@@ -192,13 +192,13 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host.lower(), url.port or (443 if url.scheme == "https" else 80)
 
 
-def _token(source: Source) -> dict[str, str]:
+def _token(source: Feed) -> dict[str, str]:
     if source.auth is None:
         return {}
     token = os.environ.get(source.auth.env, "").strip()
     if not token:
         raise Misconfigured(
-            f"Market source {source.name}: expected the token in {source.auth.env}, was empty",
+            f"{source.label}: expected the token in {source.auth.env}, was empty",
             code="token_missing",
         )
     return {source.auth.header: f"{source.auth.scheme} {token}".strip()}
