@@ -72,8 +72,8 @@ def drives(draw):
         if draw(st.integers(0, 4)) == 0:
             inputs.append(TimeMark(
                 vehicle_id=VEHICLE, device_id=draw(st.sampled_from(["dev-1", "dev-2"])), kind=MarkKind.SILENCE,
-                since_ms=START_MS + round(t_s * 1000), due_ms=START_MS + round(t_s * 1000) + 900_000,
-                level=draw(st.integers(0, 3)),
+                since_ms=START_MS + round(t_s * 1000), level=(level := draw(st.integers(0, 3))),
+                due_ms=START_MS + round(t_s * 1000) + 900_000 * (1 + level),  # each time-out comes later
             ))  # fmt: skip
         if draw(st.integers(0, 4)) == 0:
             inputs.append(TimeMark(
