@@ -6,6 +6,8 @@ fault_stack   module    broker, database and `python -m ingest`; devices and wor
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -110,6 +112,8 @@ class FaultStack(IngestRig):
         self.rows.clear()
         self.talkers.clear()
         self._before = self.ledger()
+        # The same within a minute is not news; trials are not a minute apart.
+        self.ask("UPDATE ingest_incident SET at = at - interval '2 minutes' RETURNING 1")
         self._incidents_before = self.ask("SELECT coalesce(max(incident_id), 0) FROM ingest_incident")[0][0]
         return given
 
@@ -213,6 +217,18 @@ def held_up(stack: FaultStack) -> None:
         ),
         what="a worker in the middle of a batch",
     )
+
+
+def restart_killed(stack: FaultStack, *, forgetting: bool = False) -> None:
+    """Kill the broker and start it again, without what it had saved if so told."""
+    broker = stack.broker.embedded
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGKILL)
+    eventually(lambda: not broker.running, what="the death of the broker")
+    if forgetting:
+        for saved in Path(broker.folder).rglob("*.db"):
+            saved.unlink()
+    broker.start()
 
 
 @pytest.fixture(scope="module")

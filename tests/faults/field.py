@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from core import topics
-from core.clock import wall_now
+from core.clock import monotonic, wall_now
 from tests.fix_ingest import minutes_ago, position
 from tests.fix_stack import eventually
 from tests.mqtt5 import Closed, Wire
@@ -61,6 +61,7 @@ class Device:
     make: Make
     pause_s: float
     chance: random.Random
+    version: int = 5
     log: list[Sent] = field(default_factory=list)
     connects: int = 0
     _unsure: dict[int, Sent] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Device:
         """Report until everything is accepted or ``stop`` is set."""
         while not stop.is_set() and not self.done:
             try:
-                with Wire("127.0.0.1", self.port, patience_s=2.0) as wire:
+                with Wire("127.0.0.1", self.port, version=self.version, patience_s=2.0) as wire:
                     if wire.connect(self.device_id, self.device_id, self.password) == 0:
                         self.connects += 1
                         self._talk(wire, stop)
@@ -93,7 +94,12 @@ class Device:
                 elif not self._unsure:
                     wire.leave()
                     return
-            wire.take(self.pause_s if len(self.log) < self.count or waiting else 0.2)
+            if len(self.log) < self.count or waiting:
+                next_s = monotonic() + self.pause_s
+                while (left := next_s - monotonic()) > 0:
+                    wire.take(left)
+            else:
+                wire.take(0.2)
             waiting += self._settle(wire)
 
     def _next(self) -> Sent | None:
@@ -128,10 +134,11 @@ class Fleet:
         seed: int = 0,
         make: Make = track,
         pause_s: float = 0.004,
+        version: int = 5,
         wait: bool = True,
     ) -> None:
         self.devices = [
-            Device(name, password, port, each, make, pause_s, random.Random(f"{seed}:{name}"))
+            Device(name, password, port, each, make, pause_s, random.Random(f"{seed}:{name}"), version)
             for name, password in accounts.items()
         ]
         self._total = each * len(self.devices)

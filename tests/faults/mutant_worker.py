@@ -18,8 +18,8 @@ from ingest import worker as worker_module
 from ingest.__main__ import main
 from ingest.committing import commit
 from ingest.domain import Token
+from ingest.mqtt.keeping import KeptConnection
 from ingest.slots import store as slot_store
-from ingest.supervisor import Supervisor
 from ingest.worker import Worker
 
 mutate = setattr
@@ -140,10 +140,9 @@ def impatient() -> None:
 
 def short_keepalive() -> None:
     """Ping the broker every second, so that a dead cable is seen within a few."""
-    for name in ("ingest.paho_transport", "ingest.mqtt.paho_transport", "ingest.mqtt.keeping"):
-        module = sys.modules.get(name)
-        if module is not None and hasattr(module, "KEEPALIVE_S"):
-            mutate(module, "KEEPALIVE_S", type(module.KEEPALIVE_S)(2))
+    defaults = KeptConnection.__init__.__kwdefaults__
+    assert defaults is not None
+    defaults["keepalive_s"] = 2.0
 
 
 def jumping_clock(place: str) -> None:
