@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from alerts.cases.store import vehicles_with_open_case
 from core.jobs import Job
 from core.telemetry.clock import open_clock
 from core.telemetry.partitions import Partitions
+from core.telemetry.storage.jobs import storage_jobs
 from ingest.store import fold_ledger
 
 if TYPE_CHECKING:
@@ -37,4 +39,5 @@ def ingest_jobs(settings: Settings) -> list[Job]:
     return [
         Job("ingest-fold-ledger", HOURLY_S, fold),
         Job("ingest-open-days", HOURLY_S, open_days),
+        *storage_jobs(settings, vehicles_with_open_case),
     ]

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "broker": Entry("broker", "Write the broker's password file from the registry."),
     "simulate": Entry("simulate", "Run a fleet, or replay recorded tracks, over MQTT."),
     "ingest": Entry("ingest", "Check that nothing was lost; run the ingest process."),
+    "telemetry": Entry("telemetry", "Hold or erase reports; the length of chunks."),
     "quarantine": Entry("quarantine", "List what was refused and why; send it again after a fix."),
     "replay": Entry("geofence", "Run the rules over recorded tracks, without broker or database."),
     "rules": Entry("geofence", "The rule catalogue with its thresholds."),

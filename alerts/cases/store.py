@@ -107,6 +107,14 @@ def list_cases(
         ).fetchall()
 
 
+def vehicles_with_open_case(conn: Connection) -> list[str]:
+    """Return the vehicles whose case is not closed: their reports are still needed."""
+    rows = conn.execute(
+        "SELECT DISTINCT vehicle_id FROM case_file WHERE state <> 'closed' ORDER BY 1"
+    ).fetchall()
+    return [vehicle_id for (vehicle_id,) in rows]
+
+
 def open_case_of_alert(conn: Connection, alert_id: UUID) -> UUID | None:
     """Return the open case that already holds an alert."""
     row = conn.execute(

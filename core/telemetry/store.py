@@ -64,11 +64,13 @@ def undated_of_vehicle(conn: Connection, vehicle_id: str, after_ms: int | None =
 
 def track(conn: Connection, vehicle_id: str, start: datetime, end: datetime, limit: int) -> list[Report]:
     """Return at most ``limit`` valid fixes of a vehicle in [start, end), oldest first."""
+    which = "WHERE vehicle_id = %(v)s AND t >= %(start)s AND t < %(end)s AND fix_valid AND lat IS NOT NULL"
+    in_order = "ORDER BY t, device_id, boot_id, seq LIMIT %(limit)s"
+    # Reports under a hold outlive their day in a table of their own (core/telemetry/storage/retention).
     rows = conn.execute(
-        f"SELECT {REPORT_COLUMNS} FROM telemetry"
-        " WHERE vehicle_id = %s AND t >= %s AND t < %s AND fix_valid AND lat IS NOT NULL"
-        " ORDER BY t, device_id, boot_id, seq LIMIT %s",
-        (vehicle_id, start, end, limit),
+        f"(SELECT {REPORT_COLUMNS} FROM telemetry {which} {in_order})"
+        f" UNION ALL (SELECT {REPORT_COLUMNS} FROM telemetry_held {which} {in_order}) {in_order}",
+        {"v": vehicle_id, "start": start, "end": end, "limit": limit},
     ).fetchall()
     return list(map(report_from_row, rows))
 

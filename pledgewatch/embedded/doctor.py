@@ -10,7 +10,7 @@ from rich.table import Table
 
 from core.errors import PledgewatchError
 from core.settings import Settings
-from pledgewatch.embedded import checks_broker, checks_machine, checks_servers
+from pledgewatch.embedded import checks_broker, checks_machine, checks_servers, checks_storage
 from pledgewatch.embedded.findings import Check, Verdict
 from pledgewatch.embedded.masking import destinations, masked
 
@@ -20,6 +20,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     checks_machine.python,
     checks_servers.postgres,
     checks_servers.timescaledb,
+    checks_storage.storage,
     checks_servers.broker,
     checks_broker.rules,
     checks_machine.node,
