@@ -20,12 +20,11 @@ from ingest.gateways.jt808 import messages
 HEARTBEAT_INTERVAL, SLEEP_INTERVAL, REPORT_INTERVAL = 0x0001, 0x0027, 0x0029
 """Parameters of 0x8103, each a DWORD of seconds."""
 PARAMETERS = {
-    "interval_s": REPORT_INTERVAL,
     "moving_s": REPORT_INTERVAL,
     "sleep_s": SLEEP_INTERVAL,
-    "parked_s": SLEEP_INTERVAL,
     "heartbeat_s": HEARTBEAT_INTERVAL,
 }
+"""The protocol has no interval of its own for a parked vehicle: `parked_s` is refused, not guessed at."""
 LONGEST_S = 7 * 86_400
 LONGEST_TRACK_INTERVAL_S = 65_535
 DEFAULT_TRACK_S = 3_600
@@ -84,6 +83,11 @@ def message_of(command: Command) -> tuple[int, bytes]:
         valid_s = _seconds(params, "duration_s", default=_left_s(command), most=LONGEST_S)
         return messages.TRACK, messages.encode_track(interval_s, valid_s)
     if command.kind == "interval":
+        strange = sorted(set(params) - set(PARAMETERS))
+        if strange:
+            raise Rejected(
+                f"Expected {', '.join(PARAMETERS)}; terminals have no {', '.join(strange)}", code="bad_params"
+            )
         wanted = {
             PARAMETERS[name]: _seconds(params, name, most=LONGEST_S) for name in PARAMETERS if name in params
         }
@@ -95,7 +99,7 @@ def message_of(command: Command) -> tuple[int, bytes]:
     raise Rejected(f"Expected locate, track, interval or reboot, was {command.kind!r}", code="unknown_kind")
 
 
-def acknowledgement(device_id: str, command_id: str, state: str, detail: str | None) -> bytes:
+def acknowledgement(device_id: str, command_id: str, state: str, detail: str) -> bytes:
     """Return the JSON for ``cmdack``."""
     at = from_ms(to_ms(wall_now())).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return msgspec.json.encode(

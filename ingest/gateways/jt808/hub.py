@@ -108,7 +108,7 @@ class Hub:
         else:
             session.order(command)
 
-    def acknowledge(self, terminal: Terminal, command_id: str, state: str, detail: str | None) -> None:
+    def acknowledge(self, terminal: Terminal, command_id: str, state: str, detail: str) -> None:
         """Say on ``cmdack`` what became of a command."""
         metrics.COMMANDS.labels(state).inc()
         self.broker.publish(

@@ -38,7 +38,7 @@ class Orders:
     def __init__(self, session: Session, hub: Hub) -> None:
         self._session, self._hub = session, hub
         self._sent: dict[int, _Sent] = {}
-        self._ended: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
+        self._ended: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     def give(self, command: Command) -> None:
         """Send a command, unless it is under way, done or out of date."""
@@ -72,14 +72,14 @@ class Orders:
             self._end(sent.command, "refused", why)
         elif sent.msg_id != messages.ASK_LOCATION:  # its answer is the place itself
             del self._sent[answer.serial]
-            self._end(sent.command, "done", None)
+            self._end(sent.command, "done", "")
 
     def located(self, serial: int) -> None:
         """Take the place that was asked for (0x0201), once the broker has it."""
         sent = self._sent.get(serial)
         if sent is not None and sent.msg_id == messages.ASK_LOCATION:
             del self._sent[serial]
-            self._end(sent.command, "done", None)
+            self._end(sent.command, "done", "")
 
     def tend(self, now_s: float) -> None:
         """Repeat what was not answered, a few times; the queue decides what becomes of it then."""
@@ -95,12 +95,12 @@ class Orders:
                 sent.at_s = now_s
                 self._session.repeat(sent.msg_id, sent.body, serial)
 
-    def _end(self, command: Command, state: str, detail: str | None) -> None:
+    def _end(self, command: Command, state: str, detail: str) -> None:
         self._ended[command.id] = (state, detail)
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self._say(command, state, detail)
 
-    def _say(self, command: Command, state: str, detail: str | None) -> None:
+    def _say(self, command: Command, state: str, detail: str) -> None:
         if self._session.terminal is not None:
             self._hub.acknowledge(self._session.terminal, command.id, state, detail)

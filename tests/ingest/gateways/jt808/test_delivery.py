@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from core.topics import build, default_shard
 from ingest.gateways.jt808.limits import Limits
 from simulator.terminals.jt808 import bulk, frame, location
 from tests.fix_gateway import await_reports, heard_of
@@ -124,13 +125,13 @@ def test_commands_reach_the_terminal_and_its_answers_come_back(gateway_rig):
     said = terminal.hear(5)
     assert (said.msg_id, said.body) == (0x8201, b"")
     terminal.send(0x0201, said.serial.to_bytes(2, "big") + track(1)[0])
-    assert wait(locate) == ("done", None)
+    assert wait(locate) == ("done", "")
     await_reports(heard, "ordered", 1)
     for kind, params, msg_id, body, result, outcome in [
-        ("track", {"interval_s": 10, "duration_s": 600}, 0x8202, "000a00000258", OK, ("done", None)),
-        ("track", {"interval_s": 0, "duration_s": 60}, 0x8202, "0000", OK, ("done", None)),
+        ("track", {"interval_s": 10, "duration_s": 600}, 0x8202, "000a00000258", OK, ("done", "")),
+        ("track", {"interval_s": 0, "duration_s": 60}, 0x8202, "0000", OK, ("done", "")),
         ("interval", {"moving_s": 20, "sleep_s": 3600}, 0x8103,
-         "02000000270400000e10000000290400000014", OK, ("done", None)),
+         "02000000270400000e10000000290400000014", OK, ("done", "")),
         ("reboot", {}, 0x8105, "04", FAILED, ("refused", "failed")),
     ]:  # fmt: skip
         id = str(uuid4())
@@ -154,14 +155,16 @@ def test_commands_out_of_date_or_of_no_kind_are_refused_and_a_repeated_one_is_an
     assert wait("odd")[0] == "refused"
     rig.command(heard, "refusing", "track", id="wrong", params={"interval_s": -1})
     assert wait("wrong")[1].startswith("bad_params")
-    heard.publish("pw/v1/00/refusing/cmd", b"not json")
+    rig.command(heard, "refusing", "interval", id="parked", params={"moving_s": 10, "parked_s": 10})
+    assert "parked_s" in wait("parked")[1]
+    heard.publish(build(default_shard("refusing"), "refusing", "cmd"), b"not json")
     rig.command(heard, "refusing", "reboot", id="once")
     said = next(one for one in iter(lambda: terminal.hear(5), None) if one.msg_id == 0x8105)
     rig.command(heard, "refusing", "reboot", id="once")
     terminal.send(0x0001, said.serial.to_bytes(2, "big") + b"\x81\x05\x00")
-    assert wait("once") == ("done", None)
+    assert wait("once") == ("done", "")
     rig.command(heard, "refusing", "reboot", id="once")
-    assert wait("once", times=2) == ("done", None)
+    assert wait("once", times=2) == ("done", "")
     assert terminal.hear(0.3) is None  # it rebooted once
 
 

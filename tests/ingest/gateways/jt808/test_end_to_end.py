@@ -6,7 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from collateral.commands import queue
+from collateral.commands.domain import Kind
+from collateral.domain import Purpose, Role
 from core.clock import wall_now
+from core.db.pool import connect
 from simulator.terminals.jt808 import location
 from tests.fix_gateway import GatewayRig
 from tests.fix_stack import eventually
@@ -95,6 +99,20 @@ def test_no_report_that_a_terminal_was_told_is_safe_gets_lost_when_gateway_and_b
     assert [(*row[:2], round(row[2], 6), round(row[3], 6), *row[4:]) for row in rows] == expected
     assert ingest_rig.ask("SELECT count(*) FROM quarantine") == [(0,)]
     assert ingest_rig.ask("SELECT count(*) FROM dead_letter") == [(0,)]
+
+    # A command of the queue goes down to the terminal, and its answer ends it.
+    with connect(ingest_rig.database_url, name="test") as conn:
+        asked = queue.ask(
+            conn, "e2e-13900000001", Kind.LOCATE, {},
+            purpose=Purpose.TEST, roles=frozenset({Role.ADMIN}), actor="test",
+        )  # fmt: skip
+    said = next(one for one in iter(lambda: terminals[0].hear(20), None) if one.msg_id == 0x8201)
+    place = location(wall_now().replace(microsecond=0), 31.5, 121.5)
+    assert (
+        terminals[0].answer_to(terminals[0].send(0x0201, said.serial.to_bytes(2, "big") + place), 0x0201) == 0
+    )
+    state = "SELECT state FROM device_command WHERE command_id = %s"
+    eventually(lambda: ingest_rig.ask(state, asked.command_id) == [("done",)], what="the command's end")
 
     # Alarms without a date, and what cannot be read, are stored apart.
     assert terminals[0].deliver([location(None, alarm=1 << 8), b"seven b"], within_s=20) == []
