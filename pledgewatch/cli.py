@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "events": Entry("events", "Dispatch domain events (a process of its own)."),
     "import": Entry("imports", "Import vehicles, loans, devices or contacts from CSV or XLSX."),
     "device": Entry("device", "Add, rotate or revoke a device's credentials."),
+    "gateway": Entry("gateway", "Devices that do not speak MQTT: the JT/T 808 gateway and its terminals."),
     "broker": Entry("broker", "Write the broker's password file from the registry."),
     "simulate": Entry("simulate", "Run a fleet, or replay recorded tracks, over MQTT."),
     "ingest": Entry("ingest", "Check that nothing was lost; run the ingest process."),

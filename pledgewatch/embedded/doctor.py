@@ -10,7 +10,13 @@ from rich.table import Table
 
 from core.errors import PledgewatchError
 from core.settings import Settings
-from pledgewatch.embedded import checks_broker, checks_machine, checks_servers, checks_storage
+from pledgewatch.embedded import (
+    checks_broker,
+    checks_gateways,
+    checks_machine,
+    checks_servers,
+    checks_storage,
+)
 from pledgewatch.embedded.findings import Check, Verdict
 from pledgewatch.embedded.masking import destinations, masked
 
@@ -23,6 +29,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     checks_storage.storage,
     checks_servers.broker,
     checks_broker.rules,
+    checks_gateways.jt808,
     checks_machine.node,
     checks_machine.browser_libraries,
     checks_machine.test_browser,

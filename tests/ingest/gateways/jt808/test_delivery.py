@@ -105,7 +105,7 @@ def test_many_reports_at_once_wait_for_their_turn_and_every_one_is_answered(gate
     terminal = entered(rig, "139106", "hasty")
     bodies = track(300)
     serials = {terminal.send(0x0200, body) for body in bodies}
-    answered = set()
+    answered: set[int] = set()
     while len(answered) < len(serials):
         said = terminal.hear(5)
         assert said is not None, f"{len(answered)} of {len(serials)} answered"
