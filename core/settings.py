@@ -49,13 +49,16 @@ class Settings(BaseSettings):
         default=None, description="Ed25519 PEM that signs lot protocols; without it one under DATA_DIR."
     )
     market_sources: str = ""
+    vendor_sources: str = Field(default="", description="Comma-separated TOML files of vendor clouds.")
+    vendor_host: str = "127.0.0.1"
+    vendor_port: int = Field(default=8091, ge=0, le=65_535, description="For vendors that push.")
     jt808_host: str = Field(default="127.0.0.1", description="Where the JT/T 808 gateway listens.")
     jt808_port: int = Field(default=7808, ge=0, le=65_535, description="0: a free one.")
     jt808_connections: int = Field(default=20_000, ge=1, description="Of one JT/T 808 gateway, at most.")
     jt808_metrics_port: int = Field(default=0, ge=0, le=65_535, description="Loopback; 0: no metrics.")
     ingest_slots: int = Field(default=1, ge=1, le=64)
     ingest_transport: Literal["fast", "paho"] = Field(
-        default="paho", description="Who speaks MQTT for a slot: our own reader, or paho to compare with."
+        default="fast", description="Who speaks MQTT for a slot: our own reader, or paho to compare with."
     )
     gap_buffer_days: float = Field(
         default=7.0, gt=0, le=365, description="How long a device keeps reports it could not send."

@@ -19,14 +19,23 @@ if TYPE_CHECKING:
     from ingest.mqtt.frames import Frame
     from ingest.mqtt.stream import Stream
 
-GATHER_S = 0.005
-"""After a read we let the network gather before the next: under load a system call then serves many
-messages, and a batch waits ten times as long for its flush anyway."""
+GATHER_S = 0.01
+"""After a read we let the network gather before the next: under load a wake-up then serves many
+messages, and a batch waits five times as long for its flush anyway."""
 MOST_RING_BYTES = 64 * 1024 * 1024
 
 
 class FastTransport(KeptConnection):
     """One slot's session over our own MQTT; see ``IngestTransport``."""
+
+    _listening = True
+
+    def recv_batch(self, *, most: int, most_bytes: int, flush_s: float, wait_s: float) -> list[Delivery]:
+        """Return a batch; see ``IngestTransport``."""
+        batch = super().recv_batch(most=most, most_bytes=most_bytes, flush_s=flush_s, wait_s=wait_s)
+        if not self._listening:
+            self._wake()
+        return batch
 
     def _converse(self) -> None:
         stream = open_stream(self._address, CONNECT_TIMEOUT_S)
@@ -52,7 +61,7 @@ class FastTransport(KeptConnection):
         read_again_s = 0.0
         while True:
             now_s = monotonic()
-            listening = self._is_listening(session)
+            listening = self._listening = self._has_room(session)
             nap_s = read_again_s - now_s
             watch = (select.POLLIN if listening and nap_s <= 0 else 0) | (
                 select.POLLOUT if session.out else 0
@@ -68,9 +77,11 @@ class FastTransport(KeptConnection):
             state = ready.get(descriptor, 0) & ~select.POLLOUT
             if state and not listening:
                 raise Ended("broker_disconnected", "The connection ended while nothing could be taken")
-            if state or (stream.more and listening):
-                self._read(stream, session, cutter, now_s)
-                read_again_s = now_s + GATHER_S if session.phase is Phase.OPEN else 0.0
+            gathered = 0 < read_again_s <= now_s and listening
+            if state or gathered or (stream.more and listening):
+                # What has gathered is read without asking poll; when it was nothing, poll waits for more.
+                heard = self._read(stream, session, cutter, now_s)
+                read_again_s = now_s + GATHER_S if heard and session.phase is Phase.OPEN else 0.0
             self._send_pending(session)
             session.tick(now_s, listening=listening)
             if self._closing and not self._acks and not self._outbox:
@@ -79,16 +90,19 @@ class FastTransport(KeptConnection):
                 return
             self._send(stream, session, now_s)
 
-    def _is_listening(self, session: Session) -> bool:
+    def _has_room(self, session: Session) -> bool:
         """Whether there is room: the protocol's window sees to it, but MQTT 3.1.1 and QoS 0 have none."""
         ring = self._ring
         return session.phase is Phase.CONNECTING or (
             len(ring) < 2 * self._wishes.receive_maximum and ring.waiting_bytes < MOST_RING_BYTES
         )
 
-    def _read(self, stream: Stream, session: Session, cutter: FrameCutter, now_s: float) -> None:
-        session.heard(now_s)
-        if stream.read() >= cutter.needed:
+    def _read(self, stream: Stream, session: Session, cutter: FrameCutter, now_s: float) -> bool:
+        """Read and pass on what has come; false when it was nothing."""
+        heard = stream.read() > 0
+        if heard:
+            session.heard(now_s)
+        if heard and stream.filled >= cutter.needed:
             data = stream.content()
             at, frame = self._cut(cutter, session, data, 0, now_s)
             while frame is not None:
@@ -102,6 +116,7 @@ class FastTransport(KeptConnection):
             stream.drop(data, at, cutter.needed)
         if stream.ended is not None:
             raise Ended("broker_disconnected", stream.ended)
+        return heard
 
     def _cut(
         self, cutter: FrameCutter, session: Session, data: bytes, at: int, now_s: float

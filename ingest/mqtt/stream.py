@@ -7,6 +7,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from core.clock import monotonic
+
 if TYPE_CHECKING:
     from ingest.mqtt.address import Address
 
@@ -51,8 +53,9 @@ class Stream:
         return self._sock.fileno()
 
     def read(self) -> int:
-        """Read what the network has, as far as there is room; return how many bytes are there in all."""
+        """Read what the network has, as far as there is room; return how many bytes that is."""
         capacity = len(self._buffer)
+        before = self._filled
         self.more = False
         while True:
             if self._filled == capacity:
@@ -72,6 +75,11 @@ class Stream:
             if not isinstance(self._sock, ssl.SSLSocket):
                 # One call has emptied a plain socket; TLS gives at most one record at a time.
                 break
+        return self._filled - before
+
+    @property
+    def filled(self) -> int:
+        """Return how many bytes were read and not dropped."""
         return self._filled
 
     def content(self) -> bytes:
@@ -114,7 +122,8 @@ class Stream:
             self._sock.settimeout(LINGER_S)
             self._sock.sendall(out)
             self._sock.shutdown(socket.SHUT_WR)
-            while self._sock.recv_into(self._view):
+            until_s = monotonic() + LINGER_S
+            while self._sock.recv_into(self._view) and monotonic() < until_s:
                 pass
         self.close()
 
