@@ -2,18 +2,21 @@
 
 from datetime import timedelta
 
+import psycopg
 import pytest
 
-from core.clock import to_ms
+from core.clock import from_ms, to_ms
 from core.db.pool import connect
 from core.db.timescale import detect
 from core.telemetry import store as reading
 from core.telemetry.storage.chunks import store
 from core.telemetry.storage.chunks.columnstore import settle_chunks
+from core.telemetry.storage.erasing.domain import Scope
+from core.telemetry.storage.erasing.erase import erase
 from core.telemetry.storage.rollups.refresh import refresh_rollups
 from core.telemetry.writing.store import move_reports
 from tests.core.telemetry.test_rollups import agree
-from tests.fix_storage import NOW, drive, put, report
+from tests.fix_storage import NOW, drive, put
 
 DAY = timedelta(days=1)
 OLD = NOW - 30 * DAY
@@ -79,19 +82,25 @@ def test_a_batch_of_repeats_and_new_rows_into_a_compressed_chunk_loses_nothing(t
     agree(timescale, stored + late)
 
 
-def test_late_rows_for_more_devices_than_the_default_limit_allows_are_stored(timescale):
-    """Each repeat opens its compressed batch; 100,000 unpacked rows were the limit of a statement."""
-    fleet = [f"d{number:03}" for number in range(130)]
-    stored = [one for device_id in fleet for one in drive(device_id, OLD, 900)]
-    put(timescale, stored)
+def test_one_statement_may_unpack_more_rows_than_the_default_limit_allows(timescale):
+    """A device that is moved to another vehicle, or erased, takes all its compressed rows in one statement."""
+    many = drive("d1", OLD.replace(hour=0), 101_000, every_s=0.8, kmh=0.0)
+    put(timescale, many)
     settle_chunks(timescale, NOW)
-    again = [one for one in stored if one.seq in {1, 450, 898}]
-    fresh = [report(device_id, 5_000, OLD + timedelta(seconds=7)) for device_id in fleet]
-    assert put(timescale, again + fresh) == len(fleet)
+    spans = [("van", OLD - DAY, NOW)]
+    timescale.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 100000")
+    with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
+        move_reports(timescale, "d1", None, spans)
+    timescale.execute("RESET timescaledb.max_tuples_decompressed_per_dml_transaction")
     with timescale.transaction():
-        far = NOW + 99 * DAY
-        moved = sum(move_reports(timescale, device_id, None, [("van", OLD, far)]) for device_id in fleet)
-    assert moved == len(stored) + len(fresh) + len(fleet)  # and the latest positions
+        assert move_reports(timescale, "d1", None, spans) == len(many) + 1  # and the latest position
+    settle_chunks(timescale, NOW)
+    # The whole but the first minute and the last: batches that go in part have to be unpacked.
+    begin, end = from_ms(many[0].t_ms) + timedelta(minutes=1), from_ms(many[-1].t_ms) - timedelta(minutes=1)
+    with timescale.transaction():
+        timescale.execute("SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 1")
+        gone = erase(timescale, Scope("vehicle", "van", begin, end), "asked", "anna")
+    assert 0 < len(many) - gone.counts["telemetry"] < 200
 
 
 def test_a_new_length_of_chunks_leaves_those_that_exist_alone(timescale):
