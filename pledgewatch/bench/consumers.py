@@ -7,7 +7,7 @@ insert_per_message  paho as it comes, json.loads, one INSERT with its own commit
 executemany         the same, 500 messages to an executemany with ON CONFLICT DO NOTHING
 paho_loop           paho's own loop, MQTT 5 as ours, acknowledged by hand one by one, nothing stored
 paho_loop_311       the same with paho's default, MQTT 3.1.1: fewer bytes and no properties to read
-receive_ack         our transport: received in batches, acknowledged, nothing stored
+receive_ack         the transport in use (INGEST_TRANSPORT): received in batches, acknowledged, nothing stored
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from core.db.pool import connect
 from ingest.checking.check import CheckReport, check, read_log
 from pledgewatch.bench import store
 from pledgewatch.bench.flushing import flush_ms
+from pledgewatch.bench.receiving import OURS, RECEIVING_PEERS, run_receivers
 from pledgewatch.bench.result import BenchResult, describe_machine, quantile, versions
 from pledgewatch.bench.rig import BROKER, CONSUMER, DATABASE, IngestRig, Run, expect, vehicle_of
 from pledgewatch.bench.workload import (
@@ -43,7 +44,6 @@ WARM_ROUNDS = 2
 PACED_SHARE = 0.5
 BOOT, PACED_BOOT = 1, 2
 STORING_PEERS = ("insert_per_message", "executemany")
-RECEIVING_PEERS = ("paho_loop", "paho_loop_311")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class Size:
     reports: int = 20_000
     peer_reports: int = 4_000
     receive_reports: int = 20_000
+    receive_rounds: int = 3
     paced_s: float = 15.0
     polygons: int = 200
     circles: int = 200
@@ -70,7 +71,7 @@ def bench_ingest(
     long: bool = False,
     size: Size | None = None,
 ) -> BenchResult:
-    """Measure on a migrated, empty database and a broker of its own; about two minutes.
+    """Measure on a migrated, empty database and a broker of its own; about three minutes.
 
     The server needs ``track_commit_timestamp``.
 
@@ -121,7 +122,7 @@ class _Bench:
         expect(checked.stored, len(warm) + len(reports) + len(delays), "reports stored by ingest check")
         figures = _figures(first, again, delays, checked) | {
             "messages_per_batch": per_batch,
-            "cpu_us_receive_ack": peers["receive_ack"].cpu_us[CONSUMER],
+            "cpu_us_receive_ack": peers[OURS].cpu_us[CONSUMER],
             "findings": float(store.count_findings(rig.conn)),
             "flush_ms": flush_ms(rig.folder / "flush-probe"),
         }
@@ -146,11 +147,7 @@ class _Bench:
             store.empty_peer_table(self._rig.conn)
             peers[kind] = self._rig.through_consumer(kind, few)
             expect(store.count_peer_rows(self._rig.conn), len(few), f"rows of {kind}")
-        for kind in (*RECEIVING_PEERS, "receive_ack"):
-            self._tell(f"receiving alone, {kind}: {len(many):,} reports")
-            peers[kind] = self._rig.through_consumer(kind, many)
-        self._rig.forget_session("bench-receive")
-        return peers
+        return peers | run_receivers(self._rig, many, self._size.receive_rounds, self._tell)
 
     def _recent_reports(self) -> tuple[list[DeviceReport], list[DeviceReport]]:
         """Return what the fleet says every 30 seconds up to a minute ago: to warm up with, to measure."""
@@ -234,5 +231,5 @@ def _peer_figures(peers: dict[str, Run]) -> dict[str, dict[str, float]]:
 
 def _ratios(ours: Run, peers: dict[str, Run]) -> dict[str, float]:
     ratios = {name: peers[name].stored_us / ours.stored_us for name in STORING_PEERS}
-    receive = peers["receive_ack"].cpu_us[CONSUMER]
+    receive = peers[OURS].cpu_us[CONSUMER]
     return ratios | {name: peers[name].cpu_us[CONSUMER] / receive for name in RECEIVING_PEERS}
