@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import structlog
 
-from core.clock import monotonic
+from core.clock import monotonic, to_ms, wall_now
 from core.db.pool import connect
 from core.telemetry.writing import store as telemetry
 from core.topics import probe as probe_topic
-from ingest import metrics, store
+from ingest import store
 from ingest.broker_drops import TOPIC as DROPS_TOPIC
 from ingest.broker_drops import BrokerDrops
 from ingest.committing import commit
@@ -23,8 +23,8 @@ from ingest.domain import Counts, Delivery
 from ingest.faults import Fault, LeaseLost, classify
 from ingest.pipeline import prepare
 from ingest.slots import store as slot_store
+from ingest.slots.gauges import SlotGauges
 from ingest.slots.lease import RENEW_EVERY_S, Lease
-from ingest.slots.store import SlotFigures
 from ingest.transport import Connected
 from ingest.watermark import Watermark
 
@@ -66,19 +66,20 @@ class Worker:
     stop: threading.Event = field(default_factory=threading.Event)
     retiring: bool = False
     """The layout no longer has this slot: empty its queue, end its session, forget it."""
+    sheds: bool = False
+    """The transport gives up the shards of others: every slot has its own by now."""
     totals: Counts = field(default_factory=Counts)
     _conn: Connection | None = None
     _renew_at_s: float = 0.0
     _probe_at_s: float = 0.0
-    _connections: int = 0
-    _retries: int = 0
-    _oldest_s: float | None = None
     _watermark: Watermark = field(init=False)
+    _gauges: SlotGauges = field(init=False)
     _quiet_since_s: float | None = None
     _drops: BrokerDrops = field(default_factory=BrokerDrops)
 
     def __post_init__(self) -> None:
         self._watermark = Watermark(self.lease.slot, self.tools.clock)
+        self._gauges = SlotGauges(self.lease.slot, self.transport)
 
     def run(self) -> None:
         """Work; returns after a clean stop.
@@ -86,9 +87,9 @@ class Worker:
         Raises:
             LeaseLost: another worker serves the slot now.
         """
-        self._persist(self._recall)
-        self.transport.connect()
         try:
+            self._persist(self._recall)
+            self.transport.connect()
             while not self.stop.is_set() and not self._is_empty():
                 self.step()
             self._drain()
@@ -96,6 +97,7 @@ class Worker:
             _log.warning("stopped_with_unacknowledged_batch", slot=self.lease.slot)
         finally:
             empty = self._is_empty()
+            self._gauges.close()
             self.transport.close(end_session=empty)
             self._release(forget=empty)
 
@@ -127,16 +129,15 @@ class Worker:
             self._take(deliveries)
 
     def _take(self, deliveries: list[Delivery]) -> None:
-        self._oldest_s = deliveries[0].arrived_s
+        self._gauges.received(deliveries[0].arrived_s)
         broker_said = [delivery for delivery in deliveries if delivery.topic == DROPS_TOPIC]
         if broker_said:
             deliveries = [delivery for delivery in deliveries if delivery.topic != DROPS_TOPIC]
             self._note_drops(broker_said)
         if deliveries:
-            with metrics.BATCH_SECONDS.time():
-                self._store(prepare(deliveries, self.tools.clock))
+            self._store(prepare(deliveries, self.tools.clock))
             self.transport.ack([delivery.token for delivery in deliveries if delivery.token is not None])
-        self._oldest_s = None
+        self._gauges.acknowledged()
 
     # ------------------------------------------------------------------------------ the transaction
 
@@ -146,8 +147,9 @@ class Worker:
         use_rules = not (redelivered and self.lease.unclean_ends >= CRASHES_BEFORE_WITHOUT_RULES)
 
         def once(conn: Connection) -> None:
+            began_s = monotonic()
             attempt = commit(conn, batch, self.tools, use_rules=use_rules, also=self._mark)
-            self._committed(attempt)
+            self._committed(attempt, monotonic() - began_s)
 
         self._persist(once, own_transaction=True)
 
@@ -157,10 +159,12 @@ class Worker:
         if attempt.batch.probe is not None:
             self._watermark.save(attempt.conn, attempt.batch.probe)
 
-    def _committed(self, attempt: Attempt) -> None:
+    def _committed(self, attempt: Attempt, took_s: float) -> None:
         if attempt.judged and self.lease.unclean_ends:
             self._set_lease(self.lease._replace(unclean_ends=0))
-        metrics.count(self.lease.slot, attempt.counts)
+        self._gauges.committed(attempt.counts, took_s)
+        if attempt.batch.probe is not None:
+            self._gauges.probe_stored((to_ms(wall_now()) - attempt.batch.probe.sent_at_ms) / 1000)
         for name in Counts.__slots__:
             setattr(self.totals, name, getattr(self.totals, name) + getattr(attempt.counts, name))
 
@@ -187,7 +191,6 @@ class Worker:
             except LeaseLost:
                 raise
             except Exception as exc:  # noqa: BLE001 - the window stays unacknowledged: visible lag instead of loss
-                self._retries += 1
                 self._say(exc, backoff_s)
             if self.stop.wait(backoff_s * random.uniform(0.5, 1.5)):  # noqa: S311 - jitter, not a secret
                 raise Stopped
@@ -195,7 +198,7 @@ class Worker:
 
     def _say(self, error: Exception, backoff_s: float) -> None:
         fault = classify(error)
-        metrics.RETRIES.labels(self.lease.slot, getattr(error, "sqlstate", None) or fault.value).inc()
+        self._gauges.retried(getattr(error, "sqlstate", None) or fault.value)
         _log.warning(
             "batch_failed",
             slot=self.lease.slot,
@@ -228,7 +231,8 @@ class Worker:
         now_s = monotonic()
         if now_s >= self._probe_at_s and not self.retiring:
             self._probe_at_s = now_s + PROBE_EVERY_S
-            self.transport.publish(probe_topic(self.lease.slot), self._watermark.probe())
+            if self.transport.publish(probe_topic(self.lease.slot), self._watermark.probe()):
+                self._gauges.probe_sent()
         for event in self.transport.events():
             if isinstance(event, Connected):
                 self._note_session(event)
@@ -239,26 +243,18 @@ class Worker:
             self._persist(self._renew)
 
     def _renew(self, conn: Connection) -> None:
-        oldest = 0.0 if self._oldest_s is None else monotonic() - self._oldest_s
-        figures = SlotFigures(
-            oldest,
-            self.transport.window_used,
-            self.transport.connections,
-            self.totals.quarantined + self.totals.dead,
-            self._retries,
-        )
-        metrics.WINDOW.labels(self.lease.slot).set(figures.window_used)
-        if not slot_store.renew(conn, self.lease, figures):
+        if not slot_store.renew(conn, self.lease, self._gauges.figures()):
             raise LeaseLost(f"slot {self.lease.slot}, epoch {self.lease.epoch}")
 
     def _note_session(self, event: Connected) -> None:
-        self._connections += 1
         _log.info("connected", slot=self.lease.slot, session_present=event.session_present)
         lost = self.lease.session_made and not event.session_present
         self._set_lease(self.lease._replace(session_made=True))
 
         def note(conn: Connection) -> None:
-            slot_store.note_session(conn, self.lease, present=event.session_present)
+            slot_store.note_session(
+                conn, self.lease, present=event.session_present, slots=self.slots, sheds=self.sheds
+            )
             if lost:
                 store.add_incident(
                     conn,
@@ -274,6 +270,7 @@ class Worker:
     def _note_drops(self, deliveries: list[Delivery]) -> None:
         dropped = self._drops.increase(deliveries)
         if dropped:
+            self._gauges.dropped(dropped)
             self._incident(
                 "broker_dropped_messages",
                 f"The broker threw {dropped} messages away; its queue limit was reached",

@@ -14,19 +14,32 @@ if TYPE_CHECKING:
 
 
 class SlotFigures(NamedTuple):
-    """What a worker reports about its slot with every renewal."""
+    """What a worker reports about its slot with every renewal: columns of ingest_slot."""
 
     oldest_unacked_s: float = 0.0
     window_used: int = 0
     connections: int = 0
     rejects: int = 0
     retries: int = 0
+    connected: bool = False
+    lag_s: float = 0.0
+    broker_drops: int = 0
+    batches: int = 0
+    reports: int = 0
+    batch_reports: float = 0.0
+    commit_s: float = 0.0
+
+
+_FIGURES = ", ".join(f"{name} = %s" for name in SlotFigures._fields)
 
 
 def owners(conn: Connection) -> list[str]:
-    """Return who is written down as holding a slot."""
+    """Return who is written down as a worker, or as holding a slot."""
     return [
-        owner for (owner,) in conn.execute("SELECT owner FROM ingest_slot WHERE owner IS NOT NULL").fetchall()
+        owner
+        for (owner,) in conn.execute(
+            "SELECT owner FROM ingest_slot WHERE owner IS NOT NULL UNION SELECT owner FROM ingest_worker"
+        ).fetchall()
     ]
 
 
@@ -36,7 +49,7 @@ def lease_free_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str
         "INSERT INTO ingest_slot (slot) SELECT generate_series(0, %s) ON CONFLICT DO NOTHING", (slots - 1,)
     )
     row = conn.execute(
-        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s,"
+        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s, connected = false,"
         " leased_until = clock_timestamp() + make_interval(secs => %s),"
         # An owner that released leaves NULL; one that is still written here died or lost its database.
         " unclean_ends = CASE WHEN mine.owner IS NULL THEN 0 ELSE mine.unclean_ends + 1 END"
@@ -52,7 +65,8 @@ def lease_free_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str
 def lease_retired_slot(conn: Connection, slots: int, owner: str, dead: Sequence[str] = ()) -> Lease | None:
     """Take a slot that the layout no longer has, to empty its queue; None when there is none to take."""
     row = conn.execute(
-        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s,"
+        # It is about to give its shards up; should the layout come back, it has to ask for them again.
+        "UPDATE ingest_slot AS mine SET epoch = mine.epoch + 1, owner = %s, layout = NULL, connected = false,"
         " leased_until = clock_timestamp() + make_interval(secs => %s)"
         " WHERE slot = (SELECT slot FROM ingest_slot WHERE slot >= %s"
         "   AND (owner IS NULL OR leased_until < clock_timestamp() OR owner = ANY(%s))"
@@ -92,8 +106,7 @@ def renew(conn: Connection, lease: Lease, figures: SlotFigures) -> bool:
     """Hold the slot for another while; false when it is not ours any more."""
     row = conn.execute(
         "UPDATE ingest_slot SET leased_until = clock_timestamp() + make_interval(secs => %s),"
-        " seen_at = clock_timestamp(), oldest_unacked_s = %s, window_used = %s, connections = %s,"
-        " rejects = %s, retries = %s"
+        f" seen_at = clock_timestamp(), {_FIGURES}"
         " WHERE slot = %s AND epoch = %s RETURNING slot",
         (LEASE_S, *figures, lease.slot, lease.epoch),
     ).fetchone()
@@ -104,18 +117,91 @@ def release(conn: Connection, lease: Lease) -> None:
     """Give the slot back at once."""
     conn.execute(
         "UPDATE ingest_slot SET owner = NULL, leased_until = '-infinity', unclean_ends = 0,"
-        " oldest_unacked_s = 0, window_used = 0 WHERE slot = %s AND epoch = %s",
+        " oldest_unacked_s = 0, window_used = 0, lag_s = 0, connected = false WHERE slot = %s AND epoch = %s",
         (lease.slot, lease.epoch),
     )
 
 
-def note_session(conn: Connection, lease: Lease, *, present: bool) -> None:
-    """Record that the broker has our session, and whether it had it before."""
+def note_session(conn: Connection, lease: Lease, *, present: bool, slots: int, sheds: bool) -> None:
+    """Record that the broker has our session, subscribed for so many slots, and whether it had it before.
+
+    ``sheds``: the shards of others were given up. A session that was there before keeps them otherwise.
+    """
     conn.execute(
-        "UPDATE ingest_slot SET session_made = true, session_present = %s, connected_at = clock_timestamp()"
-        " WHERE slot = %s AND epoch = %s",
-        (present, lease.slot, lease.epoch),
+        "UPDATE ingest_slot SET session_made = true, session_present = %(present)s, connected = true,"
+        " connected_at = clock_timestamp(), layout = CASE WHEN slot < %(slots)s THEN %(slots)s END,"
+        " foreign_shards = %(present)s AND NOT %(sheds)s AND (foreign_shards OR layout IS DISTINCT FROM"
+        "  %(slots)s)"
+        " WHERE slot = %(slot)s AND epoch = %(epoch)s",
+        {
+            "present": present, "slots": slots, "sheds": sheds or slots == 1,
+            "slot": lease.slot, "epoch": lease.epoch,
+        },
+    )  # fmt: skip
+
+
+def attend(conn: Connection, owner: str, slots: int, dead: Sequence[str]) -> None:
+    """Say that this process is there. Whoever is gone for long is struck off."""
+    conn.execute(
+        "DELETE FROM ingest_worker WHERE owner = ANY(%s)"
+        " OR seen_at < clock_timestamp() - interval '5 minutes'",
+        (list(dead),),
     )
+    conn.execute(
+        "INSERT INTO ingest_worker (owner, slots) VALUES (%s, %s)"
+        " ON CONFLICT (owner) DO UPDATE SET seen_at = clock_timestamp()",
+        (owner, slots),
+    )
+
+
+def leave(conn: Connection, owner: str) -> None:
+    """Say that this process goes: the others need not wait to share its slots."""
+    conn.execute("DELETE FROM ingest_worker WHERE owner = %s", (owner,))
+
+
+def colleagues(conn: Connection, slots: int) -> list[str]:
+    """Return the processes that are there and know of so many slots, the oldest first."""
+    return [
+        owner
+        for (owner,) in conn.execute(
+            "SELECT owner FROM ingest_worker WHERE slots = %s"
+            " AND seen_at > clock_timestamp() - make_interval(secs => %s) ORDER BY started_at, owner",
+            (slots, LEASE_S),
+        ).fetchall()
+    ]
+
+
+def set_layout(conn: Connection, slots: int) -> None:
+    """Make this the number of slots of the deployment."""
+    conn.execute(
+        "INSERT INTO ingest_layout AS known (slots) VALUES (%s) ON CONFLICT (singleton) DO UPDATE SET"
+        " slots = EXCLUDED.slots, set_at = clock_timestamp() WHERE known.slots <> EXCLUDED.slots",
+        (slots,),
+    )
+
+
+def layout(conn: Connection) -> int | None:
+    """Return how many slots the deployment has."""
+    row = conn.execute("SELECT slots FROM ingest_layout").fetchone()
+    return row[0] if row else None
+
+
+def is_complete(conn: Connection, slots: int) -> bool:
+    """Whether every slot's session is subscribed for this layout: nobody needs another's shards any more."""
+    row = conn.execute(
+        "SELECT count(*) = %s FROM ingest_slot WHERE slot < %s AND layout = %s", (slots, slots, slots)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def with_foreign_shards(conn: Connection, slots: int) -> set[int]:
+    """Return the slots whose sessions still get shards of others."""
+    return {
+        slot
+        for (slot,) in conn.execute(
+            "SELECT slot FROM ingest_slot WHERE foreign_shards AND slot < %s", (slots,)
+        ).fetchall()
+    }
 
 
 def forget_unclean_ends(conn: Connection, lease: Lease) -> None:
