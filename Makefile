@@ -5,7 +5,7 @@ BIN := .venv/bin
 # races against time run alone afterwards.
 TEST_WORKERS ?= 4
 TEST_ARGS ?=
-BENCHES ?= ingest geofence alerts valuation auction api
+BENCHES ?= ingest geofence alerts valuation auction api storage
 SKIPS := .pytest_cache/skips.jsonl
 
 .DEFAULT_GOAL := help

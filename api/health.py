@@ -12,8 +12,10 @@ from psycopg_pool import PoolTimeout
 from pydantic import BaseModel
 
 from api.board import vitals
+from api.board.slot_metrics import show_slots
 from api.deps import Wired
 from core.clock import DataClock, wall_now
+from core.telemetry.storage.chunks import store as columnstore
 
 router = APIRouter(tags=["health"])
 
@@ -27,8 +29,20 @@ class Live(BaseModel):
     status: str = "ok"
 
 
+class SlotNote(BaseModel):
+    """A slot of ingest that needs somebody: unserved, disconnected, behind, dropping, lost_session, retired."""
+
+    slot: int
+    state: str
+    why: str
+    todo: str
+
+
 class Ready(BaseModel):
-    """What readiness was judged by; ``status`` is ``ok`` or ``unavailable``."""
+    """What readiness was judged by; ``status`` is ``ok`` or ``unavailable``.
+
+    ``slots_behind`` does not make the API unready: it says what of ingest needs somebody.
+    """
 
     status: str
     database: str
@@ -37,6 +51,7 @@ class Ready(BaseModel):
     watermark_age_s: float | None = None
     watermark_stale: bool | None = None
     telemetry_clock: str
+    slots_behind: list[SlotNote] = []
 
 
 @router.get("/health/live")
@@ -51,7 +66,7 @@ def ready(services: Wired) -> Response:
     clock = services.settings.telemetry_clock.partition(":")[0]
     try:
         with services.pool.connection(timeout=3) as conn:
-            state = vitals.look(conn)
+            state = vitals.look(conn, services.settings.ingest_slots)
     except (psycopg.Error, PoolTimeout) as exc:
         down = Ready(status="unavailable", database=type(exc).__name__, telemetry_clock=clock)
         return JSONResponse(down.model_dump(), status_code=503)
@@ -66,6 +81,7 @@ def ready(services: Wired) -> Response:
         watermark_age_s=age,
         watermark_stale=None if age is None else age > WATERMARK_STALE_S,
         telemetry_clock=clock,
+        slots_behind=[SlotNote(**slot._asdict()) for slot in state.slots if not slot.good],
     )
     return JSONResponse(report.model_dump(), status_code=503 if state.migrations_missing else 200)
 
@@ -82,8 +98,11 @@ def metrics(services: Wired) -> Response:
     gauge("stream_listeners", "Open event streams of this process.", services.hub.listeners)
     try:
         with services.pool.connection(timeout=3) as conn:
-            state = vitals.look(conn)
+            state = vitals.look(conn, services.settings.ingest_slots)
             figures = vitals.count(conn)
+            rows = vitals.slot_rows(conn)
+            holes = vitals.open_gaps(conn)
+            packed = columnstore.totals(conn)
     except (psycopg.Error, PoolTimeout):
         gauge("database_up", "Whether the database answers.", 0)
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -105,4 +124,12 @@ def metrics(services: Wired) -> Response:
     gauge("devices_heard", "Devices that ever reported.", figures.devices_heard)
     gauge("replays_waiting", "Vehicles whose late reports wait for the replayer.", figures.replays_waiting)
     gauge("location_reads_total", "Rows of the view log.", figures.location_reads)
+    gauge("columnstore_late_rows", "Reports that came after their chunk was compressed.", packed.late_rows)
+    if packed.bytes_after:
+        ratio = packed.bytes_before / packed.bytes_after
+        gauge("columnstore_ratio", "How many times smaller the columnstore made its chunks.", ratio)
+    gauge("gaps_open", "Gaps in the numbers of devices.", holes[0])
+    gauge("gaps_missing_reports", "Reports that those gaps lack.", holes[2])
+    gauge("gaps_overdue", "Gaps older than the buffer of their device.", holes[3])
+    show_slots(registry, rows, state.slots)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

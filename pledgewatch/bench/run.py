@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from core.db.migrate import migrate
+from core.db.pool import connect
+from core.settings import load_settings
 from pledgewatch.bench.result import BenchResult
 from pledgewatch.embedded.broker import EmbeddedBroker
 from pledgewatch.embedded.postgres import EmbeddedPostgres
+from pledgewatch.embedded.store import create_database, drop_database
 
 EXTRA_SETTINGS = {"track_commit_timestamp": "on"}
 """When a report became durable is asked of the server itself."""
@@ -21,6 +26,8 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
         from pledgewatch.bench.geofence import bench_geofence
 
         return bench_geofence(tell, long=long)
+    if name == "storage" and (url := load_settings().test_database_url):
+        return _storage_on(url, tell)
     with tempfile.TemporaryDirectory(prefix="pledgewatch-bench-") as folder:
         tell("PostgreSQL, fsync on")
         with EmbeddedPostgres(Path(folder) / "postgres", extra_settings=EXTRA_SETTINGS) as server:
@@ -37,6 +44,10 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
                 from pledgewatch.bench.auction import bench_auction
 
                 return bench_auction(server.dsn, Path(folder), tell, long=long)
+            if name == "storage":
+                from pledgewatch.bench.storage.measuring import bench_storage
+
+                return bench_storage(server.dsn, tell)
             if name == "valuation":
                 from pledgewatch.bench.valuation import bench_valuation
 
@@ -45,3 +56,18 @@ def run_bench(name: str, tell: Callable[[str], None], *, long: bool = False) -> 
 
             with EmbeddedBroker(Path(folder) / "broker") as broker:
                 return bench_ingest(server, broker, tell, long=long)
+
+
+def _storage_on(server_url: str, tell: Callable[[str], None]) -> BenchResult:
+    """Measure in a database of its own on the server of PLEDGEWATCH_TEST_DATABASE_URL."""
+    from pledgewatch.bench.storage.measuring import bench_storage
+
+    name = f"pw_bench_{secrets.token_hex(6)}"
+    with connect(server_url, name="bench", autocommit=True) as admin:
+        create_database(admin, name, None)
+        try:
+            url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+            migrate(url)
+            return bench_storage(url, tell)
+        finally:
+            drop_database(admin, name)

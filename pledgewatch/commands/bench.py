@@ -18,6 +18,7 @@ class Bench(StrEnum):
     API = "api"
     AUCTION = "auction"
     VALUATION = "valuation"
+    STORAGE = "storage"
 
 
 @app.command()

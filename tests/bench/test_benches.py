@@ -15,6 +15,7 @@ from pledgewatch.bench import geofence, ingest
 from pledgewatch.bench.cpu import TICK_S, CpuMeter
 from pledgewatch.bench.rig import expect
 from pledgewatch.bench.run import EXTRA_SETTINGS
+from pledgewatch.bench.storage import measuring
 from pledgewatch.bench.workload import CITY, PROVINCE, DrivingFleet, circles, polygons, starts
 from pledgewatch.embedded.broker import EmbeddedBroker
 from pledgewatch.embedded.mosquitto import find_mosquitto
@@ -147,3 +148,13 @@ def test_a_run_that_stored_less_than_it_sent_gives_no_figures():
     expect(5, 5, "rows")
     with pytest.raises(Unavailable, match="Expected 5 rows, was 4"):
         expect(4, 5, "rows")
+
+
+@pytest.mark.slow
+def test_the_storage_bench_finds_the_same_last_positions_in_every_way(database_url):
+    size = measuring.Size(devices=200, rounds=3, vehicles=3, days=1, repeats=1)
+    result = measuring.bench_storage(database_url, lambda text: None, size=size)
+    assert {"last_position_ms", "last_position_ratio", "rollup_us_per_report"} <= result.figures.keys()
+    assert ("compression_ratio" in result.figures) == (result.machine["timescaledb"] != "absent")
+    assert result.peers.keys() == {"distinct_on", "lateral"}
+    assert not_finite(result) == []

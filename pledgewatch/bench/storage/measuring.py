@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+import psutil
+
 from core import wire
 from core.clock import from_ms, monotonic, to_ms
 from core.db.pool import Connection, connect
@@ -16,8 +18,9 @@ from core.domain.report import Report
 from core.errors import Unavailable
 from core.telemetry.partitions import Partitions
 from core.telemetry.storage.chunks.columnstore import settle_chunks
-from core.telemetry.storage.chunks.store import totals
+from core.telemetry.storage.chunks.store import set_chunk_interval, totals
 from core.telemetry.storage.rollups.refresh import refresh_rollups
+from core.telemetry.storage.sizing import advise
 from core.telemetry.writing import store as writing
 from pledgewatch.bench.result import BenchResult, describe_machine
 from pledgewatch.bench.storage import store
@@ -27,6 +30,7 @@ SEED = 20261122
 BEGIN = datetime(2026, 11, 2, tzinfo=UTC)
 LONG_AFTER = BEGIN + timedelta(days=60)
 AT_ONCE = 5_000
+MEAN_PERIOD_S = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,8 @@ class Size:
 
     devices: int = 100_000
     rounds: int = 24
-    vehicles: int = 100
-    days: int = 2
+    vehicles: int = 80
+    days: int = 7
     repeats: int = 5
 
 
@@ -70,6 +74,10 @@ def bench_storage(database_url: str, tell: Callable[[str], None], *, size: Size 
 def _columnstore(conn: Connection, tell: Callable[[str], None], size: Size) -> dict[str, float]:
     """Store what a simulated fleet says, as ingest stores it; add it up, compress it."""
     tell(f"{size.vehicles} simulated vehicles over {size.days} days")
+    plain = detect(conn).timescaledb is None
+    if not plain:
+        # As `telemetry chunks` would advise for a fleet that is parked most of its time.
+        set_chunk_interval(conn, advise(size.vehicles, MEAN_PERIOD_S, psutil.virtual_memory().total).interval)
     reports = _simulated(size)
     partitions = Partitions(4_000)
     writing.prepare(conn)
@@ -88,7 +96,7 @@ def _columnstore(conn: Connection, tell: Callable[[str], None], size: Size) -> d
         "simulated_reports": float(stored),
         "rollup_us_per_report": (monotonic() - began) / stored * 1e6,
     }
-    if detect(conn).timescaledb is None:
+    if plain:
         return figures
     tell(f"compressing {stored:,} reports")
     began = monotonic()
