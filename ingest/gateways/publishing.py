@@ -199,10 +199,14 @@ class Publisher:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._tell)
 
-    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             _log.error("broker_refused", reason=str(reason))
             return
+        # A broker may allow fewer; beyond that it would hang up. The rest waits in paho's hands.
+        client.max_inflight_messages_set(
+            min(MOST_WAITING, getattr(properties, "ReceiveMaximum", MOST_WAITING))
+        )
         _log.info("broker_connected", client_id=self._client_id)
         self._note("connected")
 
