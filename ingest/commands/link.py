@@ -1,4 +1,4 @@
-"""The broker connection of the sender: publish a few messages, and learn what the broker did with each."""
+"""A broker connection without a thread: publish messages, and learn what the broker did with each."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from paho.mqtt.properties import Properties
 from core.clock import monotonic
 from ingest.mqtt.address import parse_url
 
-CLIENT_ID = "pw-commands-sender"
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 10.0
+MOST_IN_FLIGHT = 1_000
 TAKEN = 0x00
 """MQTT 5: somebody is subscribed. 0x10 is an acknowledgement too, of a message that nobody was there for;
 MQTT 3.1.1 cannot tell the two apart, so there a command counts as sent when the broker has it."""
 
 
 class Letter(NamedTuple):
-    """A message and for how long it is worth delivering."""
+    """A message and for how long it is worth delivering (None: for ever)."""
 
     topic: str
     payload: bytes
-    lasts_s: int
+    lasts_s: int | None = None
 
 
 class Link:
     """Connected when needed; driven by the caller's thread alone."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client_id: str) -> None:
         self._address = parse_url(url)
+        self._client_id = client_id
         self._client: Client | None = None
         self._v5 = True
         self._let_in: list[bool] = []
@@ -68,7 +69,7 @@ class Link:
         self._reasons.clear()
 
     def _send(self, client: Client, letter: Letter) -> int:
-        if not self._v5:
+        if not self._v5 or letter.lasts_s is None:
             return client.publish(letter.topic, letter.payload, qos=1).mid
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         # What waits in a sleeping device's session is not delivered after its time.
@@ -88,11 +89,12 @@ class Link:
     def _open(self, *, v5: bool) -> Client | None:
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=CLIENT_ID,
+            client_id=self._client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(MOST_IN_FLIGHT)
         if self._address.username:
             client.username_pw_set(self._address.username, self._address.password)
         if self._address.tls:

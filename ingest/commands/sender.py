@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LEADER_LOCK = (7209, 1)
 """Named after the migration of the table. The lock goes with the connection, however its process ends;
 two leaders for a moment would only send twice, and a device does each id once."""
+CLIENT_ID = "pw-commands-sender"
 EVERY_S = 1.0
 AT_ONCE = 200
 
@@ -57,7 +58,7 @@ class Sender:
             self._thread.join()
 
     def _run(self) -> None:
-        link = Link(self.mqtt_url)
+        link = Link(self.mqtt_url, CLIENT_ID)
         while not self._stop.wait(self.every_s):
             try:
                 with connect(self.database_url, name="commands", autocommit=True) as conn:

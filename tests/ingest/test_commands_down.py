@@ -124,7 +124,7 @@ def test_a_device_that_wakes_hears_again_what_it_did_not_answer(ingest_rig):
     shard = topics.default_shard("dev-w")
     command = ask(rig, "dev-w")
     with connect(rig.database_url, name="sender", autocommit=True) as conn:
-        link = Link(rig.broker.ingest_url)
+        link = Link(rig.broker.ingest_url, "test-sender")
 
         def heard(minutes: int) -> None:
             conn.execute(

@@ -137,7 +137,7 @@ def _value(ours: str, value: Any, factor: float | None) -> Any:
         number = float(value) if not isinstance(value, bool) else None
     except (TypeError, ValueError):
         number = None
-    if number is None or number != number or abs(number) > 1e15:
+    if number is None or not abs(number) < 1e15:
         raise Rejected(f"{ours}: expected a number, was {value!r}", code="bad_number")
     number = round(number * (factor or 1.0), 9)
     return int(number) if ours in {"sat", "next_report_s"} else number
