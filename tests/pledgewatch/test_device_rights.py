@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,16 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from collateral import provisioning
+from core.db.pool import Connection, connect
+from core.events.dispatch import dispatch_once
+from core.events.store import emit
 from core.settings import Settings
 from pledgewatch.embedded.doctor import examine
 from pledgewatch.embedded.mosquitto import find_mosquitto
 from pledgewatch.embedded.probe import ACCEPTED, end_session, mqtt_connect_code
-from pledgewatch.embedded.stack import running_mqtt_url
+from pledgewatch.embedded.stack import StackHandle, running_mqtt_url
+from pledgewatch.wiring import consumers
 from tests.fix_stack import BrokerUnderTest, eventually, missing, start_broker
 from tests.mqtt_talk import Talker
 
@@ -246,6 +251,36 @@ def test_a_revoked_device_is_cut_off_and_what_waited_for_it_is_never_delivered(p
         eventually(lambda: back.heard == [(topic, b"after")], what="only what came after")
         pledgewatch("revoke", "dev-r")
         eventually(lambda: back.disconnects == 1, what="the end of the live connection")
+
+
+def test_a_revocation_in_the_api_cuts_the_live_connection_through_the_event(
+    database_url: str, fresh_broker: BrokerUnderTest
+):
+    settings = settings_for(fresh_broker.embedded.folder.parent, database_url=database_url)
+    handlers = consumers(StackHandle(settings))["broker"]
+    with connect(database_url, name="test", autocommit=True) as conn:
+
+        def change(work: Callable[[Connection], Any]) -> Any:
+            """Do what the API does: the change and its event in one transaction, the handler after it."""
+            with conn.transaction():
+                done = work(conn)
+                emit(conn, "device.credentials_changed", "dev-e")
+            assert dispatch_once(conn, "broker", handlers) == 1
+            return done
+
+        given = change(lambda conn: provisioning.add_device(conn, "dev-e"))
+        with Talker(
+            fresh_broker.host, fresh_broker.device_port, "dev-e", "dev-e", given.password, clean=False
+        ).connected() as live:
+            live.subscribe(f"pw/v1/{given.shard:02x}/dev-e/cmd")
+            change(lambda conn: provisioning.revoke(conn, "dev-e"))
+            eventually(lambda: live.disconnects == 1, what="the end of the live connection")
+        assert conn.execute("SELECT * FROM event_failure").fetchall() == []
+        again = change(lambda conn: provisioning.add_device(conn, "dev-e"))
+        with Talker(
+            fresh_broker.host, fresh_broker.device_port, "dev-e", "dev-e", again.password, clean=False
+        ).connected() as back:
+            assert not back.session_present
 
 
 def settings_for(data_dir: Path, **values: Any) -> Settings:
