@@ -1,7 +1,7 @@
 """The reference transport: MQTT by paho-mqtt 2, acknowledged by hand.
 
 Callbacks only enqueue. There is no negative acknowledgement in MQTT: what is not acknowledged stays
-in the session and comes again after a reconnect. `ingest/mqtt` does the same for less (docs/adr).
+in the session and comes again after a reconnect. `ingest/mqtt` does the same for less (ADR 16).
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ class IngestRig:
     def through_consumer(self, kind: str, reports: Sequence[DeviceReport]) -> Run:
         """Publish to a consumer of pledgewatch/bench/consumers.py; measure until it says `done`."""
         module = [sys.executable, "-m", "pledgewatch.bench.consumers", kind, str(len(reports))]
+        # Logs are appended to: what an earlier run of this kind said must not be taken for this one's words.
+        (self.folder / f"{kind}.log").unlink(missing_ok=True)
         child = self._spawn(kind, module)
         try:
             _await_line(child, "ready")
@@ -135,6 +137,8 @@ class IngestRig:
             cpu = meter.seconds()
         finally:
             child.stop()
+        if done_s <= began_s:
+            raise Unavailable(f"Expected {kind} to end after its start, was before", code="bench_incomplete")
         return _run(cpu, publisher_us, done_s - began_s, len(reports))
 
     def publish(
