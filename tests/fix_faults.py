@@ -18,7 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from collateral import provisioning
+from core.clock import wall_now
 from core.db.pool import connect
+from core.telemetry.gaps.reader import catch_up
 from ingest.checking.check import CheckReport, check, read_log, wait_for_empty_backlog
 from tests.faults.field import Fleet, Sent, rows_of
 from tests.faults.tcp_proxy import TcpProxy
@@ -179,14 +181,22 @@ class FaultStack(IngestRig):
         assert self.reported_gaps([sent.device_id for sent in log]) == expected
 
     def reported_gaps(self, devices: list[str]) -> set[tuple[str, int]]:
-        """Return (device, seq) of every number missing between two that are stored."""
-        found = self.ask(
+        """Return (device, seq) of every number that the gap ledger misses; it must be what the tables lack."""
+        with connect(self.database_url, name="gaps", autocommit=True) as conn:
+            catch_up(conn, wall_now())
+        told = self.ask(
+            "SELECT device_id, n FROM telemetry_gap, generate_series(from_seq, to_seq) AS n"
+            " WHERE closed_at IS NULL AND device_id = ANY(%s)",
+            devices,
+        )
+        lacking = self.ask(
             "SELECT device_id, n FROM (SELECT *, lead(seq) OVER (PARTITION BY device_id, boot_id ORDER BY seq)"
             f" AS following FROM ({HELD}) held) next, generate_series(seq + 1, following - 1) AS n",
             devices,
             devices,
         )
-        return {(device_id, seq) for device_id, seq in found}
+        assert sorted(told) == sorted(lacking), "the gap ledger and the tables disagree"
+        return set(told)
 
     def close(self) -> None:
         super().close()

@@ -125,17 +125,21 @@ def die_before_the_second_commit() -> None:
 
 
 def impatient() -> None:
-    """Leases, idle transactions and extra slots in seconds instead of tens of them."""
+    """Leases and idle transactions end in seconds instead of tens of them."""
     for module in (slot_store, sys.modules["ingest.slots.lease"]):
         if hasattr(module, "LEASE_S"):
             mutate(module, "LEASE_S", 2)
-    mutate(supervisor_module, "EXTRA_SLOT_AFTER_S", 1.0)
     mutate(worker_module, "RENEW_EVERY_S", 0.5)
     mutate(
         slot_store,
         "limit_idle_transactions",
         lambda conn: conn.execute("SET idle_in_transaction_session_timeout = '3s'"),
     )
+
+
+def greedy(after_s: str = "1") -> None:
+    """A process that has a slot takes another one sooner."""
+    mutate(supervisor_module, "EXTRA_SLOT_AFTER_S", float(after_s))
 
 
 def short_keepalive() -> None:

@@ -16,8 +16,8 @@ from tests.fix_faults import held_up, restart_killed, row, seeded
 from tests.fix_stack import eventually
 from tests.mqtt5 import NO_MATCHING_SUBSCRIBERS
 
-UNDELIVERED_S = 1.0
-"""How far behind a worker that keeps up may be when the broker dies."""
+UNDELIVERED_S = 5.0
+"""How far behind a worker that keeps up may be on a busy machine when the broker dies; it is usually none."""
 
 
 @row("F10")

@@ -77,10 +77,12 @@ def test_two_slots_are_shared_by_two_processes_and_survive_the_death_of_one(faul
     stack = fault_stack
     for process in stack.processes:
         process.stop()
-    first = stack.start_and_wait(mutant("impatient"), **TWO_SLOTS)
-    stack.start(mutant("impatient"), **TWO_SLOTS)
+    first = stack.start(mutant("impatient", "greedy=6"), **TWO_SLOTS)
+    stack.start(mutant("impatient", "greedy=6"), **TWO_SLOTS)
     eventually(
-        lambda: stack.ask("SELECT 1 FROM ingest_slot HAVING count(DISTINCT owner) = 2"), what="two owners"
+        lambda: stack.ask("SELECT 1 FROM ingest_slot HAVING count(DISTINCT owner) = 2"),
+        within_s=30,
+        what="two owners",
     )
     eventually(
         lambda: stack.ask("SELECT 1 FROM ingest_slot WHERE connected_at IS NOT NULL HAVING count(*) = 2"),
@@ -98,14 +100,14 @@ def test_fewer_slots_than_before_empty_the_queues_of_those_that_are_gone(fault_s
     stack = fault_stack
     for process in stack.processes:
         process.stop()
-    both = stack.start_and_wait(mutant("impatient"), **TWO_SLOTS)
+    both = stack.start_and_wait(mutant("greedy"), **TWO_SLOTS)
     eventually(
         lambda: stack.ask("SELECT 1 FROM time_watermark HAVING count(*) = 2"), within_s=30, what="two slots"
     )
     assert both.stop() == 0
     with stack.fleet(stack.accounts(4), each=30) as fleet:
         pass
-    stack.start_and_wait(mutant("impatient"))
+    stack.start_and_wait(mutant("greedy"))
     eventually(
         lambda: stack.ask("SELECT slot FROM ingest_slot") == [(0,)],
         within_s=60,

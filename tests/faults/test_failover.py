@@ -20,7 +20,7 @@ pytestmark = pytest.mark.broker
 
 
 @row("F06")
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_promoted_synchronous_standby_has_everything_that_was_acknowledged(tmp_path):
     tools = find_postgres().bin_dir
     server = EmbeddedPostgres(tmp_path / "pg")
