@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
@@ -31,6 +31,7 @@ CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S, LONGEST_RETRY_S = 1, 5
 FILTERS_AT_ONCE = 200
 MOST_HEARD = 1_000
+MOST_IN_FLIGHT = 65_535
 POLL_S = 0.05
 ACCEPTED = 0x00
 UNSUPPORTED_PROTOCOL = {0x84, 0x01}
@@ -40,6 +41,13 @@ Done = Callable[[bool], None]
 Heard = Callable[[str, bytes], None]
 
 _log = structlog.get_logger("gateway")
+
+
+class _Broker(NamedTuple):
+    """What the broker speaks, and how many unacknowledged messages it allows."""
+
+    protocol: MQTTProtocolVersion
+    in_flight: int
 
 
 @dataclass(slots=True)
@@ -85,15 +93,16 @@ class Publisher:
         """Find out which MQTT the broker speaks, trying until there is one; then stay connected."""
         pause_s = float(FIRST_RETRY_S)
         while True:
-            protocol = await asyncio.to_thread(self._probe)
-            if protocol is not None:
+            found = await asyncio.to_thread(self._probe)
+            if found is not None:
                 break
             _log.warning("broker_away", retry_s=pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_RETRY_S, pause_s * 2)
-        client = self._new_client(protocol, self._client_id)
+        client = self._new_client(found.protocol, self._client_id)
         client.reconnect_delay_set(FIRST_RETRY_S, LONGEST_RETRY_S)
-        client.max_inflight_messages_set(MOST_WAITING)
+        # A broker may allow fewer; beyond that it would hang up. The rest waits in paho's hands.
+        client.max_inflight_messages_set(min(MOST_WAITING, found.in_flight))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -199,14 +208,10 @@ class Publisher:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._tell)
 
-    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             _log.error("broker_refused", reason=str(reason))
             return
-        # A broker may allow fewer; beyond that it would hang up. The rest waits in paho's hands.
-        client.max_inflight_messages_set(
-            min(MOST_WAITING, getattr(properties, "ReceiveMaximum", MOST_WAITING))
-        )
         _log.info("broker_connected", client_id=self._client_id)
         self._note("connected")
 
@@ -241,21 +246,29 @@ class Publisher:
             client.tls_set()
         return client
 
-    def _probe(self) -> MQTTProtocolVersion | None:
+    def _probe(self) -> _Broker | None:
         """Return what the broker speaks, None when nobody answers or we are not let in yet."""
         for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
-            code = self._knock(protocol)
+            answer = self._knock(protocol)
+            if answer is None:
+                continue
+            code, in_flight = answer
             if code == ACCEPTED:
-                return protocol
-            if code is not None and code not in UNSUPPORTED_PROTOCOL:
+                return _Broker(protocol, in_flight)
+            if code not in UNSUPPORTED_PROTOCOL:
                 _log.error("broker_refused", reason=f"0x{code:02x}")
                 return None
         return None
 
-    def _knock(self, protocol: MQTTProtocolVersion) -> int | None:
+    def _knock(self, protocol: MQTTProtocolVersion) -> tuple[int, int] | None:
+        """Return the broker's reason code, and how many messages it takes at once."""
         client = self._new_client(protocol, f"{self._client_id}-probe")
-        answers: list[int] = []
-        client.on_connect = lambda _c, _d, _f, reason, _p: answers.append(int(reason.value))
+        answers: list[tuple[int, int]] = []
+
+        def connected(_client: Any, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
+            answers.append((int(reason.value), getattr(properties, "ReceiveMaximum", MOST_IN_FLIGHT)))
+
+        client.on_connect = connected
         try:
             client.connect(*_address(self._url), keepalive=KEEPALIVE_S)
             tries = 50
