@@ -66,10 +66,15 @@ def track(conn: Connection, vehicle_id: str, start: datetime, end: datetime, lim
     """Return at most ``limit`` valid fixes of a vehicle in [start, end), oldest first."""
     which = "WHERE vehicle_id = %(v)s AND t >= %(start)s AND t < %(end)s AND fix_valid AND lat IS NOT NULL"
     in_order = "ORDER BY t, device_id, boot_id, seq LIMIT %(limit)s"
-    # Reports under a hold outlive their day in a table of their own (core/telemetry/storage/retention).
+    # Reports under a hold outlive their day in a table of their own (core/telemetry/storage/retention);
+    # while the day is being dropped they are in both.
+    only_there = (
+        "AND NOT EXISTS (SELECT FROM telemetry AS r WHERE (r.device_id, r.t, r.boot_id, r.seq)"
+        " = (held.device_id, held.t, held.boot_id, held.seq))"
+    )
     rows = conn.execute(
-        f"(SELECT {REPORT_COLUMNS} FROM telemetry {which} {in_order})"
-        f" UNION ALL (SELECT {REPORT_COLUMNS} FROM telemetry_held {which} {in_order}) {in_order}",
+        f"(SELECT {REPORT_COLUMNS} FROM telemetry {which} {in_order}) UNION ALL"
+        f" (SELECT {REPORT_COLUMNS} FROM telemetry_held AS held {which} {only_there} {in_order}) {in_order}",
         {"v": vehicle_id, "start": start, "end": end, "limit": limit},
     ).fetchall()
     return list(map(report_from_row, rows))

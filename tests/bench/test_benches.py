@@ -13,7 +13,8 @@ from core.errors import Unavailable
 from geofence.index import FenceIndex
 from pledgewatch.bench import geofence, ingest
 from pledgewatch.bench.cpu import TICK_S, CpuMeter
-from pledgewatch.bench.rig import expect
+from pledgewatch.bench.receiving import median_run
+from pledgewatch.bench.rig import Run, expect
 from pledgewatch.bench.run import EXTRA_SETTINGS
 from pledgewatch.bench.storage import measuring
 from pledgewatch.bench.workload import CITY, PROVINCE, DrivingFleet, circles, polygons, starts
@@ -57,7 +58,9 @@ def not_finite(result):
 def test_the_ingest_bench_measures_every_key_beside_its_peers(tmp_path):
     if find_mosquitto() is None:
         missing("broker", "mosquitto is not on the PATH")
-    size = ingest.Size(devices=10, reports=200, peer_reports=100, paced_s=0.5, polygons=20, circles=10)
+    size = ingest.Size(
+        devices=10, reports=200, peer_reports=100, receive_rounds=2, paced_s=0.5, polygons=20, circles=10
+    )
     told: list[str] = []
     with EmbeddedPostgres(tmp_path / "postgres", extra_settings=EXTRA_SETTINGS) as server:
         migrate(server.dsn)
@@ -81,7 +84,13 @@ def test_the_ingest_bench_measures_every_key_beside_its_peers(tmp_path):
         )
     assert result.machine["fsync"] == "on"
     assert result.machine["broker"].startswith("Mosquitto")
-    assert len(told) == 8
+    assert len(told) == 7
+
+
+def test_of_several_rounds_the_one_in_the_middle_counts():
+    runs = [Run({"consumer": cpu_us, "broker": 0.0}, 0.0, 1.0, 1) for cpu_us in (9.0, 1.0, 5.0, 70.0, 6.0)]
+    assert median_run(runs).cpu_us["consumer"] == 6.0
+    assert median_run(runs[:2]).cpu_us["consumer"] == 1.0
 
 
 def test_the_geofence_bench_measures_every_key_beside_its_peer():
@@ -156,5 +165,5 @@ def test_the_storage_bench_finds_the_same_last_positions_in_every_way(database_u
     result = measuring.bench_storage(database_url, lambda text: None, size=size)
     assert {"last_position_ms", "last_position_ratio", "rollup_us_per_report"} <= result.figures.keys()
     assert ("compression_ratio" in result.figures) == (result.machine["timescaledb"] != "absent")
-    assert result.peers.keys() == {"distinct_on", "lateral"}
+    assert result.peers.keys() == {"distinct_on", "skip_scan", "lateral"}
     assert not_finite(result) == []

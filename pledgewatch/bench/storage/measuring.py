@@ -31,6 +31,7 @@ BEGIN = datetime(2026, 11, 2, tzinfo=UTC)
 LONG_AFTER = BEGIN + timedelta(days=60)
 AT_ONCE = 5_000
 MEAN_PERIOD_S = 480
+ROUND = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Size:
     """How much is stored."""
 
     devices: int = 100_000
-    rounds: int = 24
+    rounds: int = 12
     vehicles: int = 80
     days: int = 7
     repeats: int = 5
@@ -55,18 +56,19 @@ def bench_storage(database_url: str, tell: Callable[[str], None], *, size: Size 
         machine = describe_machine(conn)
         figures = _columnstore(conn, tell, size)
         positions, peers = _last_positions(conn, tell, size)
-    best = min(peers.values(), key=lambda told: told["last_position_ms"])["last_position_ms"]
-    ratio = best / positions
+    ratios = {f"last_position_{way}": told["last_position_ms"] / positions for way, told in peers.items()}
+    # Against the best that the reports alone can do; a list of devices to walk along is a table of its own.
+    ratio = min(ratios["last_position_distinct_on"], ratios["last_position_skip_scan"])
     return BenchResult(
         bench="storage",
         workload=(
-            f"{size.devices:,} devices with {size.rounds} reports each, one an hour, last position of all,"
-            f" median of {size.repeats}; {size.vehicles} simulated vehicles over {size.days} days,"
+            f"{size.devices:,} devices with {size.rounds} reports each, one in six hours, last position"
+            f" of all, median of {size.repeats}; {size.vehicles} simulated vehicles over {size.days} days,"
             f" {int(figures['simulated_reports']):,} reports"
         ),
         figures=figures | {"last_position_ms": positions, "last_position_ratio": ratio},
         peers=peers,
-        ratios={"last_position": ratio},
+        ratios=ratios,
         machine=machine,
     )
 
@@ -132,14 +134,15 @@ def _of_vehicle(report: Report, vehicle_id: str) -> Report:
 def _last_positions(
     conn: Connection, tell: Callable[[str], None], size: Size
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    """Ask for the last position of every device: our table, and the two ways people ask the reports."""
+    """Ask for the last position of every device: our table, and the ways people ask the reports."""
     tell(f"{size.devices:,} devices, {size.devices * size.rounds:,} reports")
-    hour = timedelta(hours=1)
+    if detect(conn).timescaledb is not None:
+        set_chunk_interval(conn, timedelta(days=1))
     begin = BEGIN + timedelta(days=30)
     with conn.transaction():
-        Partitions(4_000).ensure(conn, {(begin + hour * n).date() for n in range(size.rounds + 1)})
+        Partitions(4_000).ensure(conn, {(begin + ROUND * n).date() for n in range(size.rounds + 1)})
     for number in range(size.rounds):
-        store.add_round(conn, size.devices, number, begin + hour * number, hour)
+        store.add_round(conn, size.devices, number, begin + ROUND * number, ROUND)
     store.fill_latest(conn, size.rounds - 1)
     store.tidy(conn)
     answers, medians = {}, {}

@@ -14,6 +14,12 @@ LAST_POSITION = {
         "SELECT DISTINCT ON (device_id) device_id, t, lat, lon FROM telemetry"
         " WHERE fix_valid AND lat IS NOT NULL ORDER BY device_id, t DESC, boot_id DESC, seq DESC"
     ),
+    # Backwards through the key, so that TimescaleDB can skip from device to device.
+    "skip_scan": (
+        "SELECT DISTINCT ON (device_id) device_id, t, lat, lon FROM telemetry"
+        " WHERE fix_valid AND lat IS NOT NULL ORDER BY device_id DESC, t DESC, boot_id DESC, seq DESC"
+    ),
+    # Needs a list of the devices besides the reports.
     "lateral": (
         "SELECT d.device_id, p.t, p.lat, p.lon FROM device_status AS d, LATERAL ("
         " SELECT r.t, r.lat, r.lon FROM telemetry AS r WHERE r.device_id = d.device_id"
@@ -21,7 +27,7 @@ LAST_POSITION = {
         " LIMIT 1) AS p"
     ),
 }
-"""The last position of every device, three ways; each is summed up, so that no time goes into rows sent."""
+"""The last position of every device, four ways; each is summed up, so that no time goes into rows sent."""
 
 
 class Answer(NamedTuple):

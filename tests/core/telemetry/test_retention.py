@@ -13,6 +13,7 @@ from core.telemetry import store as reading
 from core.telemetry.storage.holds import store as holds
 from core.telemetry.storage.periods import LATEST_ARRIVAL, Periods, periods_of
 from core.telemetry.storage.retention.retain import retain
+from core.telemetry.storage.retention.store import keep_held
 from core.telemetry.storage.rollups.refresh import refresh_rollups
 from tests.fix_storage import NOW, drive, put, report
 
@@ -86,6 +87,12 @@ def test_reports_under_a_hold_can_still_be_read_until_it_is_released(conn):
     holds.release(conn, number, "anna")
     assert retain(conn, PERIODS, NOW).released == 20
     assert len(reading.track(conn, "car-d1", start, end, 1_000)) == 20
+
+
+def test_while_a_day_is_being_dropped_its_held_reports_are_not_told_twice(conn):
+    fill(conn, 120)
+    assert keep_held(conn, NOW, ["car-d1"]) == 20
+    assert len(reading.track(conn, "car-d1", NOW - 130 * DAY, NOW, 1_000)) == 20
 
 
 def test_reports_of_an_open_recovery_outlive_their_day(conn):
