@@ -50,8 +50,8 @@ TRIM_NUMBERS = ("trim_number_0", "trim_number_1")
 VARIANT = "variant"
 """Displacement and power together: what tells the versions of a model apart where no trim is named."""
 VARIANTS = 4_000_000
-_NO_TEXT = pa.scalar(None, pa.string())
-"""Made once: making one looks for pandas each time."""
+_NO_TEXT, _EMPTY = pa.scalar(None, pa.string()), pa.scalar("", pa.string())
+"""Made once: Arrow looks for pandas whenever it makes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def plain_text(table: pa.Table, name: str) -> pa.Array:
         return pa.nulls(table.num_rows, pa.string())
     column = table[name].combine_chunks() if table.num_rows else pa.nulls(0, pa.string())
     text = pc.utf8_lower(pc.utf8_trim_whitespace(column.cast(pa.string())))
-    return pc.if_else(pc.equal(text, ""), _NO_TEXT, text)
+    return pc.if_else(pc.equal(text, _EMPTY), _NO_TEXT, text)
 
 
 def _numbers(table: pa.Table, name: str) -> Floats:
