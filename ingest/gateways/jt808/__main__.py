@@ -7,10 +7,10 @@ import sys
 
 from prometheus_client import start_http_server
 
-from core.errors import Misconfigured, PledgewatchError
+from core.errors import Misconfigured, PledgewatchError, Unavailable
 from core.logging import configure_logging
 from core.settings import Settings, load_settings
-from ingest.gateways.jt808.gateway import serve, stop_on_signals
+from ingest.gateways.jt808.gateway import serve, stop_on_signals, stop_on_thread_failure
 from ingest.gateways.jt808.limits import Limits
 
 
@@ -32,10 +32,11 @@ async def run(settings: Settings) -> None:
     """Serve until a signal.
 
     Raises:
-        Misconfigured: a URL is missing, or a dialect has a mistake.
+        Misconfigured: a URL is missing, or a dialect has a mistake. Unavailable: a thread died.
     """
     stop = asyncio.Event()
     stop_on_signals(stop)
+    failures = stop_on_thread_failure(stop)
     await serve(
         _set("DATABASE_URL", settings.database_url),
         _set("GATEWAY_MQTT_URL", settings.gateway_mqtt_url),
@@ -45,6 +46,8 @@ async def run(settings: Settings) -> None:
         stop=stop,
         ready=lambda port: print(f"jt808: listening on {settings.jt808_host}:{port}", flush=True),
     )
+    if failures:
+        raise Unavailable(failures[0], code="thread_failed")
 
 
 def _set(name: str, value: str | None) -> str:

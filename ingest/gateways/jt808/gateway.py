@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -102,3 +103,21 @@ def stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+
+
+def stop_on_thread_failure(stop: asyncio.Event) -> list[str]:
+    """End the process when one of its threads dies: without the broker's, terminals would wait for ever.
+
+    Returns a list that then holds what happened.
+    """
+    loop = asyncio.get_running_loop()
+    failures: list[str] = []
+
+    def failed(args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread is not None else "unknown"
+        failures.append(f"thread {name}: {args.exc_type.__name__}: {args.exc_value}")
+        _log.error("thread_failed", exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.excepthook = failed
+    return failures
