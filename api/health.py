@@ -30,7 +30,7 @@ class Live(BaseModel):
 
 
 class SlotNote(BaseModel):
-    """A slot of ingest that needs somebody: unserved, disconnected, behind, dropping, lost_session, retired."""
+    """A slot of ingest that needs somebody; ``state`` is unserved, disconnected, behind, dropping…"""
 
     slot: int
     state: str

@@ -105,5 +105,6 @@ class SlotGauges:
         return 0.0 if self._oldest_at_s is None else max(0.0, monotonic() - self._oldest_at_s)
 
     def _current_lag_s(self) -> float:
+        """Return the last probe's, or the wait of one that is not back, or of what is stuck in hand."""
         waiting = 0.0 if self._probe_sent_s is None else monotonic() - self._probe_sent_s
-        return max(self._lag_s, waiting)
+        return max(self._lag_s, waiting, self._oldest_s())

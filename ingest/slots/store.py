@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from psycopg.rows import class_row
+
+from ingest.slots.health import SlotRow
 from ingest.slots.lease import LEASE_S, Lease
 
 if TYPE_CHECKING:
@@ -236,3 +239,18 @@ def connected_slots(conn: Connection) -> int:
         "SELECT count(*) FROM ingest_slot WHERE leased_until > clock_timestamp() AND connected_at IS NOT NULL"
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def slot_rows(conn: Connection) -> list[SlotRow]:
+    """Return every slot with its figures; incidents of the last hour are counted."""
+    with conn.cursor(row_factory=class_row(SlotRow)) as cur:
+        return cur.execute(
+            "SELECT s.slot, leased_until > clock_timestamp() AND owner IS NOT NULL AS served, connected,"
+            " extract(epoch FROM clock_timestamp() - seen_at)::float8 AS seen_s, oldest_unacked_s,"
+            " window_used, lag_s, rejects, retries, broker_drops, batches, reports, batch_reports, commit_s,"
+            " recent.drops AS recent_drops, recent.losses AS recent_losses FROM ingest_slot s,"
+            " LATERAL (SELECT count(*) FILTER (WHERE kind = 'broker_dropped_messages') AS drops,"
+            "   count(*) FILTER (WHERE kind = 'broker_session_lost') AS losses FROM ingest_incident i"
+            "   WHERE i.slot = s.slot AND i.at > clock_timestamp() - interval '1 hour') recent"
+            " ORDER BY s.slot"
+        ).fetchall()

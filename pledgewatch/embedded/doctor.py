@@ -13,6 +13,7 @@ from core.settings import Settings
 from pledgewatch.embedded import (
     checks_broker,
     checks_gateways,
+    checks_ingest,
     checks_machine,
     checks_servers,
     checks_storage,
@@ -30,6 +31,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     checks_servers.broker,
     checks_broker.rules,
     checks_gateways.jt808,
+    checks_ingest.ingest_slots,
     checks_machine.node,
     checks_machine.browser_libraries,
     checks_machine.test_browser,

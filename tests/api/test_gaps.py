@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from core.db.pool import connect
 from core.telemetry.gaps import reader, store
+from ingest.slots import store as slots
 from pledgewatch.cli import app
 
 
@@ -62,3 +63,21 @@ def test_the_command_reads_what_has_arrived_and_tells_what_is_missing(holes, mon
     assert (told["open"], told["missing"], told["devices"], told["overdue"]) == (3, 5, 1, 0)
     assert [(gap["from_seq"], gap["to_seq"]) for gap in told["items"]] == [(10, 11), (5, 6), (2, 2)]
     assert "10..11" in CliRunner().invoke(app, ["ingest", "gaps"]).stdout
+
+
+def test_readiness_and_metrics_name_the_slot_that_needs_somebody(holes, served):
+    with connect(holes.database_url, name="slots") as conn:
+        lease = slots.lease_free_slot(conn, 1, "worker")
+        assert lease is not None
+        slots.renew(conn, lease, slots.SlotFigures(connected=True, lag_s=99.0, retries=3, batch_reports=12.5))
+    client = served.as_(None)
+    ready = client.get("/health/ready")
+    (behind,) = ready.json()["slots_behind"]
+    assert (ready.status_code, behind["slot"], behind["state"]) == (200, 0, "behind")
+    assert "99 s" in behind["why"]
+    figures = client.get("/metrics").text
+    assert 'pledgewatch_slot_good{slot="0",state="behind"} 0.0' in figures
+    assert 'pledgewatch_slot_lag_seconds{slot="0"} 99.0' in figures
+    assert 'pledgewatch_slot_batch_reports{slot="0"} 12.5' in figures
+    assert "pledgewatch_gaps_open 2.0" in figures
+    assert "pledgewatch_gaps_missing_reports 3.0" in figures

@@ -11,7 +11,8 @@ METRIC = re.compile(r"\bpledgewatch_[a-z_]+")
 
 
 def published() -> set[str]:
-    source = (ROOT / "api" / "health.py").read_text(encoding="utf-8")
+    files = (ROOT / "api" / "health.py", ROOT / "api" / "board" / "slot_metrics.py")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in files)
     short = re.findall(r"\bgauge\(\s*\"(\w+)\"", source)
     return {f"pledgewatch_{name}" for name in short} | set(METRIC.findall(source))
 
