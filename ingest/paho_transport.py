@@ -121,7 +121,7 @@ class PahoTransport(KeptConnection):
     def _send_pending(self, client: _Client) -> None:
         while self._acks:
             for token in self._acks.popleft():
-                if token.connection == self._connection:
+                if token.connection == self._answerable:
                     client.ack(token.mid, 1)
                     self._acknowledged += 1
         while self._outbox:

@@ -133,7 +133,7 @@ class FastTransport(KeptConnection):
 
     def _send_pending(self, session: Session) -> None:
         while self._acks:
-            self._acknowledged += session.acknowledge(self._acks.popleft(), self._connection)
+            self._acknowledged += session.acknowledge(self._acks.popleft(), self._answerable)
         while self._outbox:
             session.publish(*self._outbox.popleft())
         if session.refused is not None:

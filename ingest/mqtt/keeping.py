@@ -70,6 +70,8 @@ class KeptConnection(ABC):
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
         self._connection = 0
+        self._answerable = 0
+        """The connection whose acknowledgements may be sent: between two connections, none."""
         self._ready = False
         self._received = 0
         self._acknowledged = 0
@@ -153,6 +155,7 @@ class KeptConnection(ABC):
                 self._lost("transport_failed", f"{type(exc).__name__}: {exc}")
             finally:
                 self._ready = False
+                self._answerable = 0
                 self._outbox.clear()
             if monotonic() - began_s > BACKOFF_MOST_S:
                 backoff_s = BACKOFF_FIRST_S
@@ -163,6 +166,7 @@ class KeptConnection(ABC):
     def _accepted(self, *, session_present: bool) -> None:
         """Begin to count a connection that the broker has accepted."""
         self._connection += 1
+        self._answerable = self._connection
         self._received = self._acknowledged = 0
         if session_present:
             # What we hold unacknowledged comes again; without a session our copy may be the last one.

@@ -121,6 +121,27 @@ def test_an_acknowledgement_never_crosses_a_reconnect(transport_kind):
 
 
 @BOTH
+def test_an_acknowledgement_between_two_connections_goes_nowhere(transport_kind):
+    with talking(transport_kind) as (broker, line, transport):
+        line.send(publish(b"a/1", b"old", 1))
+        [old] = take(transport, 1)
+        line.close()
+        again = broker.accept()
+        again.greeted()
+        # Connected, not yet taken in: the newest connection that the transport knows is still the old one.
+        transport.ack([old.token])
+        eventually(lambda: not transport._acks, what="the acknowledgement looked at")
+        again.send(connack(present=False))
+        again.subscribed()
+        await_connected(transport)
+        again.send(publish(b"a/1", b"another message of that id", 1))
+        [new] = take(transport, 1)
+        assert transport.window_used == 1
+        transport.ack([new.token])
+        assert again.acknowledged(1) == [1]
+
+
+@BOTH
 def test_a_message_never_acknowledged_is_no_longer_in_the_window_of_the_next_connection(transport_kind):
     with talking(transport_kind) as (broker, line, transport):
         line.send(publish(b"a/1", b"x", 1))
