@@ -21,7 +21,7 @@ REQUIRED = {
     "GRAFANA_PASSWORD": "x5",
 }
 PROGRAMS = {"migrate", "events", "ingest", "geofence", "alerts", "valuation", "auction", "api"}
-IN_PROFILES = {"jt808"}
+IN_PROFILES = {"jt808", "vendor"}
 """Only with `--profile`: who has no such devices does not run it."""
 needs_compose = pytest.mark.skipif(
     shutil.which("docker-compose") is None,

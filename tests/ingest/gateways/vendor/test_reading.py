@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from core.geo.frames import to_wgs84
 from core.wire import decode
 from ingest.domain import Delivery
 from ingest.gateways.vendor.reading import items_of, messages_of, read_item
-from ingest.gateways.vendor.source import Source, read_source
+from ingest.gateways.vendor.source import Source, load_source, read_source
 from tests.fix_ingest import minutes_ago
 
+ROOT = Path(__file__).resolve().parents[4]
 DECLARED = """
 items = "data.list"
 datum = "gcj02"
@@ -148,6 +150,11 @@ def test_a_page_of_another_form_is_drift_and_not_data(body, code):
     with pytest.raises(Upstream) as refused:
         items_of(body, source())
     assert refused.value.code == code
+
+
+def test_the_example_that_is_shipped_is_a_right_declaration():
+    example = load_source(ROOT / "deploy" / "vendors" / "example.toml")
+    assert (example.datum, example.pull is not None, example.push) == ("gcj02", True, None)
 
 
 @pytest.mark.parametrize(
