@@ -26,13 +26,14 @@ def meetings(index: FenceIndex, number: int, a: Fix, b: Fix) -> tuple[float, flo
     dx, dy = b.lon - a.lon, b.lat - a.lat
     cross = dx * ey - dy * ex
     with np.errstate(divide="ignore", invalid="ignore"):
-        along = (px * ey - py * ex) / cross
-        across = (px * dy - py * dx) / cross
-    hit = (cross != 0.0) & (along >= 0.0) & (along <= 1.0) & (across >= 0.0) & (across <= 1.0)
-    if not hit.any():
+        across = (px * dy - py * dx) / cross  # infinite or undefined, so never between, for parallels
+    (met,) = ((across >= 0.0) & (across <= 1.0)).nonzero()
+    if not len(met):  # the whole border on one side of the way's line
         return None
-    found = along[hit]
-    return float(found.min()), float(found.max())
+    px, py, ex, ey = px[met], py[met], ex[met], ey[met]
+    along = (px * ey - py * ex) / cross[met]
+    found = along[(along >= 0.0) & (along <= 1.0)]
+    return (float(found.min()), float(found.max())) if len(found) else None
 
 
 def crossing_share(index: FenceIndex, number: int, a: Fix, b: Fix) -> float:

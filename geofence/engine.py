@@ -61,7 +61,7 @@ def input_order(item: Input) -> tuple[int, int, str, int, int, int]:
 
 def is_late(state: VehicleState, item: Input) -> bool:
     """Return whether the state has already gone past an input: it needs a replay from a checkpoint."""
-    if isinstance(item, Report) and is_undated(item):
+    if isinstance(item, Report) and (item.t_ms > state.last[0] or is_undated(item)):
         return False
     return input_order(item) <= state.last
 
@@ -107,7 +107,7 @@ def pass_time(state: VehicleState, facts: VehicleFacts, context: Context, until_
 
 
 def _take(work: Work, item: Input, sight: Sight | None) -> None:
-    if isinstance(item, Report) and is_undated(item):
+    if isinstance(item, Report) and item.type == "alarm" and is_undated(item):
         work.take_undated(item)
         return
     key = input_order(item)

@@ -24,7 +24,7 @@ from core.geo.distance import (
     metres_per_degree_lon,
     point_segments_m,
 )
-from geofence.fence import Fence
+from geofence.fence import RISK_CATEGORIES, Fence
 from geofence.shapes import Edges, Ints, collect_edges, inradius_m
 from geofence.thresholds import Thresholds
 
@@ -74,6 +74,7 @@ class FenceIndex:
         self._deep: list[Hits] = [((number, -NEAR_M),) for number in range(len(self.fences))]
         self._trees = self._plant()
         self.has_shared = len(self._trees.box_no) > 0
+        self.risky: list[bool] = [f.category in RISK_CATEGORIES for f in self.fences]
         self.own_ids: frozenset[str] = frozenset(f.id for f in self.fences if f.scope == "vehicle")
 
     @classmethod

@@ -29,12 +29,8 @@ class Told(NamedTuple):
     evidence: dict[str, Any]
 
 
-class _Pace(NamedTuple):
-    """Since when the ignition is off, and since when and at how many fixes in a row the vehicle is fast."""
-
-    off_ms: int | None
-    fast_ms: int | None
-    fast_fixes: int
+_Pace = tuple[int | None, int | None, int]
+"""Since when the ignition is off; since when, and at how many fixes in a row, the vehicle is fast."""
 
 
 def move(
@@ -51,7 +47,7 @@ def move(
         step_m = haversine_m(previous.lat, previous.lon, fix.lat, fix.lon)
     if motion.phase == "moving" and _breaks(motion, fix, previous, step_m, limits):
         _end_trip(motion, previous.t_ms, motion.trip, previous, told, limits, gap=True)
-        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=pace.off_ms), told
+        return Motion(cluster=_begin(fix), trip=_trip(fix.t_ms, fix), off_ms=pace[0]), told
     motion = _travel(motion, pace, fix, previous, step_m, limits)
     if _stands(motion, fix, limits):
         return _park(motion, fix, told, limits), told
@@ -78,8 +74,8 @@ def _off(since_ms: int | None, fix: Fix, limits: MotionThresholds) -> int | None
 def _pace(motion: Motion, fix: Fix, limits: MotionThresholds) -> _Pace:
     off_ms, speed_kmh = _off(motion.off_ms, fix, limits), fix.speed_kmh
     if speed_kmh is None or speed_kmh < limits.moving_kmh:
-        return _Pace(off_ms, None, 0)
-    return _Pace(off_ms, fix.t_ms if motion.fast_ms is None else motion.fast_ms, motion.fast_fixes + 1)
+        return off_ms, None, 0
+    return off_ms, fix.t_ms if motion.fast_ms is None else motion.fast_ms, motion.fast_fixes + 1
 
 
 def _drives(fast_ms: int | None, fast_fixes: int, fix: Fix, limits: MotionThresholds) -> bool:

@@ -38,10 +38,12 @@ class Sight(msgspec.Struct, gc=False):
 
 def is_undated(report: Report) -> bool:
     """Return whether a report came without a plausible time and is judged at its receipt, alarms only."""
-    if report.type != "alarm":
-        return False
     t_ms = report.t_ms
-    return t_ms == report.received_ms and t_ms not in (report.fix_ms, report.device_ms)
+    return (
+        report.type == "alarm"
+        and t_ms == report.received_ms
+        and t_ms not in (report.fix_ms, report.device_ms)
+    )
 
 
 def look(
@@ -63,11 +65,9 @@ def look(
         row: list[Sight | None] = []
         before = state.fix
         for item in inputs:
-            fix = (
-                usable_fix(item, quality, crossing)
-                if isinstance(item, Report) and not is_undated(item)
-                else None
-            )
+            fix = None
+            if isinstance(item, Report) and not (item.type == "alarm" and is_undated(item)):
+                fix = usable_fix(item, quality, crossing)
             if fix is None:
                 row.append(None)
                 continue

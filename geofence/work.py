@@ -10,7 +10,6 @@ from core.geo.distance import at_most_m
 from geofence.crossing import Crossed, Members, cross, is_settled
 from geofence.devices import OpenDevice, bound_devices
 from geofence.domain import MarkKind, TimeMark, VehicleFacts
-from geofence.fence import RISK_CATEGORIES
 from geofence.index import Context, Hits
 from geofence.motion import Told, move
 from geofence.passes import passes
@@ -246,8 +245,12 @@ class Work:
         if not is_calm:
             own = frozenset(named_fences(self.facts))
             self.members, crossed = cross(before, hits, fix, previous, index, limits.crossing, own)
-        if previous is not None and sight.candidates and sight.reach is not None:
-            self._pass(previous, sight, sight.reach, before, moment)
+        candidates, reach = sight.candidates, sight.reach
+        if candidates and reach is not None and previous is not None:
+            fences, members = index.fences, self.members
+            strange = [number for number in candidates if fences[number].id not in members]
+            if strange or self.passed or not self.shortcuts:
+                self._pass(previous, sight, reach, before, moment)
         self.motion, told = move(self.motion, fix, previous, limits.motion, sight.step_m)
         self.fix = fix
         moment.t_ms, moment.hits, moment.crossed, moment.last_fix = fix.t_ms, hits, crossed, fix
@@ -274,11 +277,11 @@ class Work:
     def _stay_fences(self, stay: Cluster, fix: Fix, hits: Hits) -> tuple[str, ...]:
         """Return the risk fences that hold the middle of a stay."""
         index, found = self.context.fences, []
-        spread_m = at_most_m(stay.lat, stay.lon, fix.lat, fix.lon) * _PLANE_SPARE
         for number, distance in hits:
             fence = index.fences[number]
-            if fence.category not in RISK_CATEGORIES or not fence.in_force(fix.t_ms):
+            if not index.risky[number] or not fence.in_force(fix.t_ms):
                 continue
+            spread_m = at_most_m(stay.lat, stay.lon, fix.lat, fix.lon) * _PLANE_SPARE
             # With no border between the two, the middle is on the fix's side.
             is_clear = self.shortcuts and spread_m < abs(distance)
             if distance <= 0.0 if is_clear else index.contains(number, stay.lon, stay.lat):
@@ -290,10 +293,6 @@ class Work:
     ) -> None:
         index, limits, fix = self.context.fences, self.context.thresholds.crossing, sight.fix
         around = members_before if members_before is self.members else {**members_before, **self.members}
-        if self.shortcuts and not self.passed:
-            fences = index.fences
-            if all(fences[number].id in around for number in sight.candidates):
-                return
         horizon_ms = fix.t_ms - limits.pass_repeat_s * 1000
         told = {key: t_ms for key, t_ms in self.passed.items() if t_ms > horizon_ms}
         for passed in passes(sight.candidates, previous, fix, reach, around, index, limits):

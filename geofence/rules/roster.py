@@ -8,6 +8,7 @@ from typing import Any
 
 from geofence.rules.moment import Judge, Rule
 
+_SLOTS = 8
 Chosen = tuple[tuple[str, Judge, int], ...]
 """Rules in order: the slot, the function, the bit of the slot in ``open``."""
 
@@ -31,7 +32,7 @@ class Roster:
 
     def chosen(self, signals: int, open_: int) -> Chosen:
         """Return the rules that these signals concern; all others would change and find nothing."""
-        key = signals << len(self.rules) | open_
+        key = signals << _SLOTS | open_
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = tuple(
