@@ -20,6 +20,8 @@ from core.db.pool import Connection, connect
 from core.events.dispatch import dispatch_once
 from core.events.store import emit
 from core.settings import Settings
+from pledgewatch.embedded import node
+from pledgewatch.embedded.broker import EmbeddedBroker
 from pledgewatch.embedded.doctor import examine
 from pledgewatch.embedded.mosquitto import find_mosquitto
 from pledgewatch.embedded.probe import ACCEPTED, end_session, mqtt_connect_code
@@ -170,6 +172,21 @@ def test_a_device_cannot_take_over_a_session_by_choosing_its_client_id(rights: B
             assert thief.heard == []
         assert owner.disconnects == 0
     end_session(rights.ingest_url, victim)
+
+
+def test_under_aedes_a_device_has_its_own_name_whatever_it_asks_for(tmp_path: Path):
+    if node.find_node() is None or node.aedes_version() is None:
+        missing("broker", "Node or aedes is not installed (make setup)")
+    with EmbeddedBroker(tmp_path, kind="aedes") as embedded:
+        aedes = BrokerUnderTest(embedded)
+        aedes.add_users(["dev-a"], "a password")
+        with talker(aedes, "ingest", "pw-ingest-slot-00", clean=False) as slot:
+            slot.subscribe(OWN["telemetry"])
+            with talker(aedes, "dev-a", "pw-ingest-slot-00", clean=False) as thief:
+                thief.publish(OWN["telemetry"], b"its own")
+                eventually(lambda: (OWN["telemetry"], b"its own") in slot.heard, what="the report")
+            assert slot.disconnects == 0
+        assert verdict(settings_for(tmp_path))[0] == "ok"
 
 
 def test_nobody_and_a_stranger_are_not_let_in_at_either_port(rights: BrokerUnderTest):
