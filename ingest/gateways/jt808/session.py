@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -65,6 +66,7 @@ class Session:
         self.terminal: Terminal | None = None
         self.closed = False
         self.awaits_room = False
+        self._awaits_since_s = 0.0
         self._number: str | None = None
         self._peer: Header | None = None
         self._dialect: Dialect | None = None
@@ -101,8 +103,10 @@ class Session:
             return "sign_in_late"
         if now_s - self.heard_s > limits.idle_s:
             return "idle"
-        oldest = next(iter(self._pending.values()), None)
-        if oldest is not None and now_s - oldest.began_s > limits.broker_patience_s:
+        waits_since_s = [pending.began_s for pending in islice(self._pending.values(), 1)]
+        if self.awaits_room:
+            waits_since_s.append(self._awaits_since_s)
+        if waits_since_s and now_s - min(waits_since_s) > limits.broker_patience_s:
             return "broker_away"
         for missing in self._packets.tend(now_s):
             body = messages.encode_resend(
@@ -153,6 +157,7 @@ class Session:
             return False
         if not self.awaits_room:
             self.awaits_room = True
+            self._awaits_since_s = monotonic()
             self._hub.wait_for_room(self)
         return True
 

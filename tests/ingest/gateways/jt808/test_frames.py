@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from core.errors import Rejected
 from ingest.gateways.jt808.framing import LONGEST_ESCAPED, Framer, enclose, unescape
 from ingest.gateways.jt808.header import Header, build_header, parse_header
+from ingest.gateways.jt808.messages import encode_resend
 from ingest.gateways.jt808.packets import (
     ASK_AFTER_S,
     FORGET_AFTER_S,
@@ -198,3 +199,17 @@ def test_unfinished_messages_are_limited_in_number_packets_and_bytes():
     with pytest.raises(Rejected, match=str(MOST_BYTES)):
         full.add(packet(fitting + 1, MOST_PACKETS), bytes(1023), 0.0)
     assert full.held == fitting * 1023
+
+
+@pytest.mark.parametrize(("is_2019", "count"), [(False, "02"), (True, "0002")])
+def test_the_count_of_packets_asked_for_again_is_wider_in_2019(is_2019, count):
+    assert encode_resend(0x0102, (2, 3), is_2019=is_2019).hex() == "0102" + count + "00020003"
+    assert len(encode_resend(1, range(1, 1000), is_2019=is_2019)) <= 4 + 2 * 125
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_an_encrypted_body_is_known_by_its_header(version):
+    [content] = Framer().feed(
+        terminal.frame(0x0200, "139", 1, b"secret", version=version, attributes=1 << 10)
+    )
+    assert parse_header(content)[0].encrypted
