@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from core.topics import build, default_shard
+from ingest.gateways import publishing
 from ingest.gateways.jt808.limits import Limits
 from simulator.terminals.jt808 import bulk, frame, location
-from tests.fix_gateway import await_reports, heard_of
+from tests.fix_gateway import await_reports, heard_of, sent_away
 from tests.fix_stack import eventually
 
 OK, FAILED, BAD = 0, 1, 2
@@ -179,3 +180,37 @@ def acks_of(talker, device_id):
         return ack["state"], ack["detail"]
 
     return wait
+
+
+def test_when_the_broker_may_hold_only_few_messages_everybody_waits_in_turn_and_is_answered(
+    gateway_rig, monkeypatch
+):
+    monkeypatch.setattr(publishing, "MOST_WAITING", 3)
+    rig = gateway_rig
+    heard = rig.listener()
+    terminals = [entered(rig, f"13912{place}", f"crowd-{place}") for place in range(4)]
+    sent = [{terminal.send(0x0200, body) for body in track(80)} for terminal in terminals]
+    for terminal, serials in zip(terminals, sent, strict=True):
+        while serials:
+            said = terminal.hear(10)
+            assert said is not None, f"{len(serials)} without an answer"
+            serials.discard(int.from_bytes(said.body[:2], "big"))
+    for place in range(4):
+        await_reports(heard, f"crowd-{place}", 80)
+
+
+def test_terminals_that_wait_too_long_for_room_are_sent_away_to_buffer(
+    gateway_rig, fresh_broker, monkeypatch
+):
+    monkeypatch.setattr(publishing, "MOST_WAITING", 3)
+    rig = gateway_rig
+    rig.broker = fresh_broker
+    rig.run(Limits(broker_patience_s=1.5))
+    first, second = entered(rig, "139131", "in-hand"), entered(rig, "139132", "in-line")
+    fresh_broker.embedded.stop()
+    for body in track(6):
+        first.send(0x0200, body)
+    second.send(0x0200, track(1)[0])
+    assert sent_away(second)
+    assert sent_away(first)
+    fresh_broker.embedded.start()
