@@ -15,6 +15,7 @@ import structlog
 from alerts.findings import store as finding_store
 from core.clock import to_ms
 from core.errors import PledgewatchError, Unavailable
+from core.telemetry.storage.lost.store import lost_spans
 from core.telemetry.store import watermark
 from geofence.context import ContextCache
 from geofence.domain import BEGINNING_MS
@@ -178,7 +179,9 @@ class Replayer:
             replay.pass_time(to_ms(until))
         produced = {finding.id: finding for finding in replay.findings}
         standing = finding_store.current_detected_after(conn, vehicle_id, FINDING_RULES, replay.base_ms)
-        gone = {finding.id for finding in standing} - produced.keys()
+        # What stands on reports that were dropped or erased since cannot be disproved by their absence.
+        lost = lost_spans(conn, vehicle_id)
+        gone = {finding.id for finding in standing if not _is_lost(finding, lost)} - produced.keys()
         # A finding that grew (P2, later P1) and lost its growth must fall back to what it was: that
         # lies before the checkpoint, so the replay has to begin before the finding's first revision.
         born_ms = finding_store.first_detected_ms(conn, gone)
@@ -199,6 +202,12 @@ class Replayer:
         slots = {(vehicle_id, deadline.device_id, deadline.kind.value) for deadline in wanted}
         deadline_store.disarm(conn, deadline_store.of_vehicles(conn, [vehicle_id]).keys() - slots)
         deadline_store.arm(conn, ((vehicle_id, deadline) for deadline in wanted))
+
+
+def _is_lost(finding: Finding, lost: Sequence[tuple[int, int]]) -> bool:
+    return any(
+        start <= moment < end for moment in (finding.event_ms, finding.detected_ms) for start, end in lost
+    )
 
 
 def _readable(data: bytes) -> VehicleState | None:

@@ -40,6 +40,6 @@ def erase_everywhere(conn: Connection, scope: Scope, reason: str, by: str, now: 
         devices = sorted({*done.devices, *([scope.subject_id] if scope.subject == "device" else [])})
         counts = done.counts | rules.forget(conn, done.vehicles, scope.start, scope.end)
         counts |= refused.forget(conn, devices, scope.start, scope.end)
-        erasure_id = record(conn, scope, reason, by, counts)
+        erasure_id = record(conn, scope, reason, by, counts, done.vehicles)
     settle_rollups(conn, scope, now)
     return Erased(erasure_id, counts, devices, done.vehicles)

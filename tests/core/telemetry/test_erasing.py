@@ -29,7 +29,7 @@ def conn(database_url):
 def carry_out(conn, scope, **more):
     with conn.transaction():
         done = erase(conn, scope, "asked to", "anna", **more)
-        record(conn, scope, "asked to", "anna", done.counts)
+        record(conn, scope, "asked to", "anna", done.counts, done.vehicles)
     settle_rollups(conn, scope, NOW)
     return done
 

@@ -20,7 +20,7 @@ from core.telemetry.storage.rollups import refresh as rollups
 from core.telemetry.storage.rollups import store as rollup_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from core.db.pool import Connection
     from core.telemetry.storage.erasing.domain import Scope
@@ -85,9 +85,11 @@ def erase(
     return Preview(counts, devices, vehicles, [])
 
 
-def record(conn: Connection, scope: Scope, reason: str, by: str, counts: Mapping[str, int]) -> UUID:
+def record(
+    conn: Connection, scope: Scope, reason: str, by: str, counts: Mapping[str, int], vehicles: Sequence[str]
+) -> UUID:
     """Write the erasure down and tell other rooms; in the transaction that erased."""
-    erasure_id = store.record(conn, scope, reason, by, counts)
+    erasure_id = store.record(conn, scope, reason, by, counts, vehicles)
     emit(
         conn,
         "telemetry.erased",

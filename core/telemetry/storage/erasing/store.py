@@ -114,14 +114,19 @@ def restore_latest(conn: Connection, devices: Sequence[str]) -> None:
     )
 
 
-def record(conn: Connection, scope: Scope, reason: str, by: str, counts: Mapping[str, int]) -> UUID:
+def record(
+    conn: Connection, scope: Scope, reason: str, by: str, counts: Mapping[str, int], vehicles: Sequence[str]
+) -> UUID:
     """Write who erased what, and return the row's id."""
     row = conn.execute(
         "INSERT INTO telemetry_erasure"
-        " (subject, subject_id, erased_from, erased_until, reason, erased_by, counts)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING erasure_id",
-        (scope.subject, scope.subject_id, scope.start, scope.end, reason, by, Jsonb(dict(counts))),
-    ).fetchone()
+        " (subject, subject_id, erased_from, erased_until, reason, erased_by, counts, vehicles)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING erasure_id",
+        (
+            scope.subject, scope.subject_id, scope.start, scope.end, reason, by, Jsonb(dict(counts)),
+            list(vehicles),
+        ),
+    ).fetchone()  # fmt: skip
     assert row is not None  # noqa: S101 - RETURNING of an insert has a row
     erasure_id: UUID = row[0]
     return erasure_id
