@@ -153,9 +153,12 @@ class FaultStack(IngestRig):
             report = check(conn, read_log(self.write_log()))
         after = self.ledger()
         ledger = {name: after[name] - self._before[name] for name in LEDGER}
-        names = list({sent.device_id for sent in log})
-        stored = set(self.ask(f"SELECT device_id, seq FROM ({HELD}) held", names, names))
+        stored = self.held(list({sent.device_id for sent in log}))
         return Verdict(report, ledger, {(sent.device_id, sent.seq) for sent in log} - stored)
+
+    def held(self, devices: list[str]) -> set[tuple[str, int]]:
+        """Return (device, seq) of everything stored of devices."""
+        return set(self.ask(f"SELECT device_id, seq FROM ({HELD}) held", devices, devices))
 
     def prove(self, log: list[Sent], *, slots: int = 1) -> Verdict:
         """Judge, and insist: every accepted report stored once with its bytes, and the books in order."""
