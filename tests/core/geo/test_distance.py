@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from pyproj import Geod
 
-from core.geo.distance import haversine_m, haversine_many_m, point_segments_m
+from core.geo.distance import at_most_m, haversine_m, haversine_many_m, point_segments_m
 
 GEOD = Geod(ellps="WGS84")
 
@@ -13,6 +13,13 @@ GEOD = Geod(ellps="WGS84")
 def test_the_sphere_is_within_six_tenths_of_a_percent_of_the_ellipsoid(lat, lon, d_lat, d_lon):
     _, _, true_m = GEOD.inv(lon, lat, lon + d_lon, lat + d_lat)
     assert haversine_m(lat, lon, lat + d_lat, lon + d_lon) == pytest.approx(true_m, rel=0.006, abs=0.01)
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180), st.floats(0, 1))
+def test_the_cheap_bound_is_never_less_than_the_distance(lat, lon, to_lat, to_lon, near):
+    for share in (1.0, near, near * 1e-4, near * 1e-8):
+        there = lat + share * (to_lat - lat), lon + share * (to_lon - lon)
+        assert haversine_m(lat, lon, *there) <= at_most_m(lat, lon, *there)
 
 
 def test_many_are_what_one_by_one_are():
