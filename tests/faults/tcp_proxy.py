@@ -66,7 +66,12 @@ class TcpProxy:
 
     def cut(self, *, reset: bool = True) -> None:
         """End every connection now; new ones are let through."""
-        self._order(lambda: [self._end(pair, reset=reset) for pair in list(self._pairs)])
+
+        def end_all() -> None:
+            for pair in list(self._pairs):
+                self._end(pair, reset=reset)
+
+        self._order(end_all)
 
     def refuse(self) -> None:
         """End every connection and refuse new ones, until ``heal``."""

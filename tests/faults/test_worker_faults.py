@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,10 @@ def test_a_cut_during_commit_stores_one_copy_whichever_side_it_fell(fault_stack,
     stack.prove(fleet.log)
 
 
+def connected_since(stack, before) -> bool:
+    return stack.to_broker.accepted > before
+
+
 @row("F04")
 @seeded(20)
 def test_reconnects_in_the_middle_of_acknowledging_lose_and_double_nothing(fault_stack, seed):
@@ -106,9 +111,9 @@ def test_reconnects_in_the_middle_of_acknowledging_lose_and_double_nothing(fault
     with stack.fleet(stack.accounts(), seed=seed) as fleet:
         for share in sorted(chance.uniform(0.05, 0.8) for _ in range(cuts)):
             fleet.await_share(share)
-            stack.to_broker.cut(reset=chance.random() < 0.5)
             connected = stack.to_broker.accepted
-            eventually(lambda n=connected: stack.to_broker.accepted > n, what="the next connection")
+            stack.to_broker.cut(reset=chance.random() < 0.5)
+            eventually(partial(connected_since, stack, connected), what="the next connection")
     stack.prove(fleet.log)
     assert stack.to_broker.accepted >= before + cuts
     assert stack.incidents() == []
