@@ -143,6 +143,15 @@ class FaultStack(IngestRig):
         )
         return [kind for (kind,) in found]
 
+    def facts_of(self, kind: str) -> list[dict[str, Any]]:
+        """Return the facts of the incidents of a kind since the trial began."""
+        found = self.ask(
+            "SELECT facts FROM ingest_incident WHERE incident_id > %s AND kind = %s",
+            self._incidents_before,
+            kind,
+        )
+        return [facts for (facts,) in found]
+
     # ------------------------------------------------------------------------------------- the oracle
 
     def judge(self, log: list[Sent], *, slots: int = 1) -> Verdict:
