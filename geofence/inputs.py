@@ -14,7 +14,7 @@ from geofence.store import deadlines as deadline_store
 from geofence.store import inputs as inputs_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from core.db.pool import Connection
     from geofence.state import VehicleState
@@ -37,8 +37,11 @@ def judged_undated(report: Report) -> Report | None:
 
 def through_ms(state: VehicleState) -> int:
     """Return the moment up to which the state has seen what there was: reports, marks, undated alarms."""
-    undated = (device.undated.last[0] for device in state.devices.values() if device.undated is not None)
-    return max(BEGINNING_MS, state.last[0], *undated)
+    reached_ms = max(BEGINNING_MS, state.last[0])
+    for device in state.devices.values():
+        if device.undated is not None and device.undated.last[0] > reached_ms:
+            reached_ms = device.undated.last[0]
+    return reached_ms
 
 
 def is_overtaken(state: VehicleState, report: Report) -> bool:
@@ -67,6 +70,25 @@ def windows(conn: Connection, state: VehicleState) -> Iterator[list[Input]]:
 def newer(conn: Connection, state: VehicleState) -> list[Input]:
     """Return everything that is stored and comes after what the state has seen, in event order."""
     return _read(conn, state, _before(state), None)
+
+
+def newer_of_many(conn: Connection, states: Mapping[str, VehicleState]) -> dict[str, list[Input]]:
+    """Return the same for many vehicles with one question to each table; those without are left out."""
+    after_ms = {vehicle_id: _before(state) for vehicle_id, state in states.items()}
+    found: dict[str, list[Input]] = {}
+    for report in telemetry.reports_after(conn, after_ms):
+        found.setdefault(report.vehicle_id or "", []).append(report)
+    for report in telemetry.undated_after(conn, after_ms):
+        judged = judged_undated(report)
+        if judged is not None:
+            found.setdefault(report.vehicle_id or "", []).append(judged)
+    for mark in deadline_store.marks_after(conn, after_ms):
+        found.setdefault(mark.vehicle_id, []).append(mark)
+    unseen = {
+        vehicle_id: sorted((item for item in items if not _seen(states[vehicle_id], item)), key=input_order)
+        for vehicle_id, items in found.items()
+    }
+    return {vehicle_id: items for vehicle_id, items in unseen.items() if items}
 
 
 def _before(state: VehicleState) -> int:

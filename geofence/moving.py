@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from geofence.state import VehicleState
 
 CHECKPOINT_EVERY_MS = 15 * 60_000
+SAVE_EVERY_MS = 5 * 60_000
+"""The live writer saves a state so often, in event time; the reports since then rebuild the rest. It divides
+CHECKPOINT_EVERY_MS, so that a checkpoint is always also a save."""
 FINDING_RULES = frozenset({"FENCE", "STAY", "TRIP", *(rule.name for rule in RULES)})
 """Rules whose findings the engine makes; the table holds those of valuation too."""
 
@@ -35,12 +38,16 @@ DENSE_MS = 72 * 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A vehicle whose state went from ``before`` (at ``version``) to ``after``."""
+    """A vehicle whose state went from ``before`` (at ``version``) to ``after``.
+
+    Without ``save`` the row keeps an older state, which its readers catch up (``catching_up.py``).
+    """
 
     version: int
     before: VehicleState
     after: VehicleState
     findings: Sequence[Finding]
+    save: bool = True
 
 
 def write_moved(conn: Connection, moved: Sequence[Moved], *, now_ms: int) -> Appended:
@@ -48,6 +55,8 @@ def write_moved(conn: Connection, moved: Sequence[Moved], *, now_ms: int) -> App
     appended = append(conn, (finding for one in moved for finding in one.findings), now_ms=now_ms)
     rows, checkpoints = {}, []
     for one in moved:
+        if not one.save:
+            continue
         data, newest_ms = to_bytes(one.after), through_ms(one.after)
         rows[one.after.vehicle_id] = StoredState(one.version + 1, data, newest_ms)
         if wants_checkpoint(one.before, one.after):
@@ -58,15 +67,28 @@ def write_moved(conn: Connection, moved: Sequence[Moved], *, now_ms: int) -> App
 
 
 def wants_checkpoint(before: VehicleState, after: VehicleState) -> bool:
-    """Whether the state has come past a quarter of an hour of event time.
-
-    The quarters of each vehicle begin at its own second: a fleet that checkpointed at :00 would
-    write hundreds of megabytes in one breath.
-    """
-    offset_ms = zlib.crc32(after.vehicle_id.encode()) % CHECKPOINT_EVERY_MS
+    """Whether the state has come past a quarter of an hour of event time."""
+    offset_ms = _offset_ms(after.vehicle_id)
     return (through_ms(before) + offset_ms) // CHECKPOINT_EVERY_MS != (
         through_ms(after) + offset_ms
     ) // CHECKPOINT_EVERY_MS
+
+
+def wants_saving(vehicle_id: str, saved_ms: int | None, reached_ms: int) -> bool:
+    """Whether the live writer should save a state that has come so far.
+
+    One that was just read (``saved_ms`` None) is saved at once: whoever shares the vehicle with another
+    writer, or cannot keep it in its cache, would catch up more with every batch.
+    """
+    if saved_ms is None:
+        return True
+    offset_ms = _offset_ms(vehicle_id)
+    return (saved_ms + offset_ms) // SAVE_EVERY_MS != (reached_ms + offset_ms) // SAVE_EVERY_MS
+
+
+def _offset_ms(vehicle_id: str) -> int:
+    """Return where a vehicle's quarters begin: a fleet that saved at :00 would write all in one breath."""
+    return zlib.crc32(vehicle_id.encode()) % CHECKPOINT_EVERY_MS
 
 
 def thinned(checkpoints: Sequence[Checkpoint], now_ms: int) -> list[Checkpoint]:

@@ -14,6 +14,7 @@ import structlog
 
 from core.clock import to_ms
 from core.errors import PledgewatchError
+from geofence.catching_up import catch_up
 from geofence.context import ContextCache
 from geofence.domain import BEGINNING_MS, Deadline, TimeMark, VehicleFacts
 from geofence.engine import advance_many, deadlines, input_order
@@ -93,7 +94,7 @@ class Sweeper:
         self, conn: Connection, versions: Mapping[str, int], bounds: Bounds, now_ms: int
     ) -> SweepOutcome:
         context, _ = self._contexts.refresh(conn)
-        vehicles = self._load(conn, versions)
+        vehicles = self._load(conn, versions, context)
         armed = deadline_store.of_vehicles(conn, vehicles)
         shards = deadline_store.shards(conn, {slot[1] for slot in armed if slot[1]})
         # Under the data clock time passes with the reports; how long the machine paused says nothing.
@@ -132,20 +133,24 @@ class Sweeper:
         """
         return mark.due_ms <= (state.last[0] if self._derive_marks else through_ms(state))
 
-    def _load(self, conn: Connection, versions: Mapping[str, int]) -> dict[str, _Vehicle]:
+    def _load(self, conn: Connection, versions: Mapping[str, int], context: Context) -> dict[str, _Vehicle]:
         """Return the locked vehicles that can be judged: readable, and not waiting for a replay."""
         waiting = replay_store.pending(conn, versions)
         facts = self._contexts.facts(conn, versions)
-        vehicles = {}
+        states = {}
         for vehicle_id, data in state_store.load(conn, versions.keys() - waiting).items():
             try:
-                state = from_bytes(data)
+                states[vehicle_id] = from_bytes(data)
             except PledgewatchError as exc:
                 _log.warning("state_unreadable", vehicle_id=vehicle_id, error=exc.message)
                 replay_store.queue(conn, {vehicle_id: BEGINNING_MS}, "unreadable_state")
-                continue
-            vehicles[vehicle_id] = _Vehicle(versions[vehicle_id], state, state, facts[vehicle_id], [])
-        return vehicles
+        # Half a state would make a silent device out of one that was heard.
+        states, failed = catch_up(conn, states, facts, context, {}, derive_marks=self._derive_marks)
+        return {
+            v: _Vehicle(versions[v], state, state, facts[v], [])
+            for v, state in states.items()
+            if v not in failed
+        }
 
     def _rearm(
         self,

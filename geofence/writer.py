@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from core.errors import PledgewatchError
+from geofence.catching_up import catch_up
 from geofence.context import ContextCache
 from geofence.domain import BEGINNING_MS
 from geofence.engine import advance_many, deadlines, initial_state, input_order, is_late
-from geofence.inputs import is_overtaken
-from geofence.moving import Moved, write_moved
+from geofence.inputs import is_overtaken, through_ms
+from geofence.moving import Moved, wants_saving, write_moved
 from geofence.state import VehicleState, from_bytes, to_bytes
 from geofence.store import deadlines as deadline_store
 from geofence.store import replays as replay_store
@@ -43,16 +44,21 @@ class RuleOutcome:
     late: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Cached:
     """A state as of one version of its row, with the deadlines that were armed at that version.
 
     Whoever writes the state or the deadlines of a vehicle raises the version, so both are exact.
+    ``saved_ms`` is the event time of the state in the row, None when it has just been read; ``facts``
+    and ``context`` are those that the deadlines were last made from.
     """
 
     version: int
     state: VehicleState
-    armed: Mapping[tuple[str, str], int]
+    armed: dict[tuple[str, str], int]
+    saved_ms: int | None = None
+    facts: VehicleFacts | None = None
+    context: Context | None = None
 
 
 class RuleWriter:
@@ -85,14 +91,15 @@ class RuleWriter:
                 by_vehicle[report.vehicle_id].append(report)
         if not by_vehicle:
             return RuleOutcome()
-        versions = self._lock(conn, sorted(by_vehicle))
+        versions = self._take(conn, by_vehicle)
         context, _ = self._contexts.refresh(conn)
-        known, broken = self._states(conn, versions)
+        known, broken = self._states(conn, context, versions, by_vehicle)
         late_from = dict.fromkeys(broken, BEGINNING_MS)
         late = sum(len(by_vehicle[vehicle_id]) for vehicle_id in broken)
-        fresh: dict[str, list[Report]] = {}
+        fresh: dict[str, Sequence[Report]] = {}
         for vehicle_id, cached in known.items():
             newer, older = _split(by_vehicle[vehicle_id], cached.state)
+            self._pending[vehicle_id] = cached
             if older:
                 late_from[vehicle_id] = min(report.t_ms for report in older)
                 late += len(older)
@@ -115,34 +122,52 @@ class RuleWriter:
         """Forget what the batch made."""
         self._pending.clear()
 
-    def _lock(self, conn: Connection, vehicle_ids: Sequence[str]) -> dict[str, int]:
-        unknown = [v for v in vehicle_ids if v not in self._cache and v not in self._pending]
+    def _take(self, conn: Connection, by_vehicle: Mapping[str, Sequence[Report]]) -> dict[str, int]:
+        """Lock the states' rows and raise their versions; return the new ones."""
+        throughs = {v: max(report.t_ms for report in by_vehicle[v]) for v in sorted(by_vehicle)}
+        unknown = [v for v in throughs if v not in self._cache and v not in self._pending]
         if not unknown or not state_store.missing(conn, unknown):
-            versions = state_store.lock(conn, vehicle_ids)
-            if len(versions) == len(vehicle_ids):
+            versions = state_store.take(conn, throughs)
+            if len(versions) == len(throughs):
                 return versions
-        return state_store.create_and_lock(conn, {v: to_bytes(initial_state(v)) for v in vehicle_ids})
+        state_store.create_and_lock(conn, {v: to_bytes(initial_state(v)) for v in throughs})
+        return state_store.take(conn, throughs)
 
-    def _states(self, conn: Connection, versions: Mapping[str, int]) -> tuple[dict[str, _Cached], list[str]]:
-        """Return the states of locked rows, from the cache where the version says so, and the unreadable."""
+    def _states(
+        self,
+        conn: Connection,
+        context: Context,
+        versions: Mapping[str, int],
+        by_vehicle: Mapping[str, Sequence[Report]],
+    ) -> tuple[dict[str, _Cached], list[str]]:
+        """Return the states of taken rows, from the cache where the version says so, and the unreadable."""
         known: dict[str, _Cached] = {}
-        broken: list[str] = []
         for vehicle_id, version in versions.items():
             cached = self._pending.get(vehicle_id) or self._cache.get(vehicle_id)
-            if cached is not None and cached.version == version:
-                known[vehicle_id] = cached
+            if cached is not None and cached.version == version - 1:
+                known[vehicle_id] = _Cached(
+                    version, cached.state, cached.armed, cached.saved_ms, cached.facts, cached.context
+                )
         stale = versions.keys() - known.keys()
+        if not stale:
+            return known, []
         armed: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for (vehicle_id, device_id, kind), due_ms in deadline_store.of_vehicles(conn, stale).items():
             armed[vehicle_id][device_id, kind] = due_ms
+        states: dict[str, VehicleState] = {}
+        broken: list[str] = []
         for vehicle_id, data in state_store.load(conn, stale).items():
             try:
-                state = from_bytes(data)
+                states[vehicle_id] = from_bytes(data)
             except PledgewatchError as exc:
                 # Written by another version of the engine: the replayer rebuilds it from the reports.
                 _log.warning("state_unreadable", vehicle_id=vehicle_id, error=exc.message)
                 broken.append(vehicle_id)
-                continue
+        ours = {vehicle_id: by_vehicle[vehicle_id] for vehicle_id in states}
+        caught, _ = catch_up(
+            conn, states, self._contexts.facts(conn, states), context, ours, derive_marks=self._derive_marks
+        )
+        for vehicle_id, state in caught.items():
             known[vehicle_id] = _Cached(versions[vehicle_id], state, armed[vehicle_id])
         return known, broken
 
@@ -151,7 +176,7 @@ class RuleWriter:
         conn: Connection,
         context: Context,
         known: Mapping[str, _Cached],
-        fresh: Mapping[str, list[Report]],
+        fresh: Mapping[str, Sequence[Report]],
         now_ms: int,
     ) -> tuple[Finding, ...]:
         if not fresh:
@@ -162,10 +187,14 @@ class RuleWriter:
             context,
             derive_marks=self._derive_marks,
         )
-        moved = [
-            Moved(known[v].version, known[v].state, advance.state, advance.findings)
-            for v, advance in zip(fresh, advances, strict=True)
-        ]
+        moved = []
+        for (vehicle_id, _), made in zip(fresh.items(), advances, strict=True):
+            cached = known[vehicle_id]
+            reached_ms = through_ms(made.state)
+            save = wants_saving(vehicle_id, cached.saved_ms, reached_ms)
+            if save:
+                cached.saved_ms = reached_ms
+            moved.append(Moved(cached.version - 1, cached.state, made.state, made.findings, save))
         appended = write_moved(conn, moved, now_ms=now_ms)
         self._arm(conn, context, known, facts, moved)
         return appended.added + appended.corrected
@@ -182,20 +211,52 @@ class RuleWriter:
         earlier: list[tuple[str, Deadline]] = []
         for one in moved:
             vehicle_id = one.after.vehicle_id
-            armed = dict(known[vehicle_id].armed)
-            for deadline in deadlines(one.after, facts[vehicle_id], context):
+            cached, own = known[vehicle_id], facts[vehicle_id]
+            cached.state = one.after
+            if cached.facts is own and cached.context is context and _only_later(one.before, one.after):
+                continue
+            cached.facts, cached.context = own, context
+            armed = dict(cached.armed)  # the committed entry has the old one
+            for deadline in deadlines(one.after, own, context):
                 slot = (deadline.device_id, deadline.kind.value)
                 if slot not in armed or deadline.due_ms < armed[slot]:
                     armed[slot] = deadline.due_ms
                     earlier.append((vehicle_id, deadline))
-            self._pending[vehicle_id] = replace(
-                known[vehicle_id], version=one.version + 1, state=one.after, armed=armed
-            )
+            cached.armed = armed
         deadline_store.arm(conn, earlier)
 
 
-def _split(reports: Sequence[Report], state: VehicleState) -> tuple[list[Report], list[Report]]:
+def _only_later(before: VehicleState, after: VehicleState) -> bool:
+    """Whether time went on and nothing else that deadlines are made of: none is new, none is earlier."""
+    phase = after.motion.phase
+    if phase != before.motion.phase or (phase == "parked" and after.stay_fences):
+        return False
+    devices = before.devices
+    if len(devices) != len(after.devices):
+        return False
+    for device_id, now in after.devices.items():
+        was = devices.get(device_id)
+        if was is now:
+            continue
+        if (
+            was is None
+            or now.offline is not None
+            or was.offline is not None
+            or now.power is not None
+            or now.removed is not None
+            or now.mode != was.mode
+            or now.next_report_s != was.next_report_s
+            or now.ignition != was.ignition
+        ):
+            return False
+    return True
+
+
+def _split(reports: Sequence[Report], state: VehicleState) -> tuple[Sequence[Report], list[Report]]:
     """Return the reports to judge now, in order, and those that call for a replay (some are both)."""
+    reached_ms = through_ms(state)
+    if all(report.t_ms > reached_ms and report.type != "alarm" for report in reports):
+        return (reports if len(reports) == 1 else sorted(reports, key=input_order)), []
     ordered = sorted(reports, key=input_order)
     now = [report for report in ordered if not is_late(state, report)]
     again = [report for report in ordered if is_late(state, report) or is_overtaken(state, report)]

@@ -54,7 +54,7 @@ class Item(msgspec.Struct, gc=False):
     def key(self) -> tuple[str, int, int, int]:
         """Return the identity under which the item is stored (undated ones have no time in it)."""
         report = self.known
-        return (report.device_id, -1 if self.undated else report.t_ms, report.boot_id, report.seq)
+        return (self.device_id, -1 if self.undated else report.t_ms, report.boot_id, report.seq)
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):

@@ -53,12 +53,18 @@ def judge(conn: Connection, rules: Rules, reports: Sequence[Report], *, now_ms: 
     Raises:
         psycopg.Error: the database is away or wants the whole transaction again.
     """
+    judgement = Judgement()
+    if _judged(conn, rules, reports, now_ms, judgement):
+        return judgement
     by_vehicle: dict[str, list[Report]] = {}
     for report in reports:
         if report.vehicle_id is not None:
             by_vehicle.setdefault(report.vehicle_id, []).append(report)
-    judgement = Judgement()
-    _judge_some(conn, rules, list(by_vehicle.values()), now_ms, judgement)
+    vehicles = list(by_vehicle.values())
+    if len(vehicles) == 1:
+        judgement.unjudged += vehicles[0]
+    else:
+        _halve(conn, rules, vehicles, now_ms, judgement)
     return judgement
 
 
@@ -70,11 +76,28 @@ def _judge_some(
     reports = [report for own in vehicles for report in own]
     if judgement.failures >= MOST_FAILURES:
         judgement.unjudged += reports
-        return
+    elif not _judged(conn, rules, reports, now_ms, judgement):
+        if len(vehicles) == 1:
+            judgement.unjudged += reports
+        else:
+            _halve(conn, rules, vehicles, now_ms, judgement)
+
+
+def _halve(
+    conn: Connection, rules: Rules, vehicles: list[list[Report]], now_ms: int, judgement: Judgement
+) -> None:
+    middle = len(vehicles) // 2
+    _judge_some(conn, rules, vehicles[:middle], now_ms, judgement)
+    _judge_some(conn, rules, vehicles[middle:], now_ms, judgement)
+
+
+def _judged(
+    conn: Connection, rules: Rules, reports: Sequence[Report], now_ms: int, judgement: Judgement
+) -> bool:
+    """Apply the rules in a savepoint; false, and noted, when they fail."""
     try:
         with conn.transaction():
-            rules.apply(conn, reports, now_ms=now_ms)
-        return
+            rules.apply(conn, list(reports), now_ms=now_ms)
     except Exception as exc:
         if conn.broken or classify(exc) is Fault.TRANSIENT:
             raise
@@ -82,10 +105,6 @@ def _judge_some(
         judgement.failures += 1
         if not judgement.error:
             judgement.error = f"{type(exc).__name__}: {exc}".partition("\n")[0]
-            _log.error("rules_failed", vehicles=len(vehicles), stack=traceback.format_exc(limit=-6))
-    if len(vehicles) == 1:
-        judgement.unjudged += reports
-        return
-    middle = len(vehicles) // 2
-    _judge_some(conn, rules, vehicles[:middle], now_ms, judgement)
-    _judge_some(conn, rules, vehicles[middle:], now_ms, judgement)
+            _log.error("rules_failed", reports=len(reports), stack=traceback.format_exc(limit=-6))
+        return False
+    return True

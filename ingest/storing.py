@@ -29,7 +29,7 @@ from ingest.judging import Rules, judge
 from ingest.slots import store as slot_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from collateral.commands.queue import Answer
     from core.clock import Clock
@@ -107,16 +107,18 @@ def bind(attempt: Attempt) -> None:
             attempt.answers.append((item, answer))
         else:
             attempt.refusals.append(refusal(item, reason, _WHY[reason]))
-    vehicle_at = bindings.vehicle_at
+    device_of, vehicle_at = bindings.device, bindings.vehicle_at
     for item in batch.items:
-        reason = _stranger(bindings.device(item.device_id))
-        if reason is not None:
+        device = device_of(item.device_id)
+        if device is None or device.revoked:
+            reason = _stranger(device) or reasons.REVOKED_DEVICE
             attempt.refusals.append(refusal(item, reason, _WHY[reason]))
             continue
         report = item.known
-        vehicle_id = vehicle_at(report.device_id, report.t_ms)
+        vehicle_id = vehicle_at(item.device_id, report.t_ms)
         if report.vehicle_id != vehicle_id:
-            item.report = msgspec.structs.replace(report, vehicle_id=vehicle_id)
+            # Nobody has seen the report yet: a copy of its thirty fields would cost more than the rest.
+            msgspec.structs.force_setattr(report, "vehicle_id", vehicle_id)
         attempt.items.append(item)
 
 
@@ -180,10 +182,10 @@ def _write_unique(attempt: Attempt, items: Sequence[Item]) -> None:
     leaders: dict[Key, Item] = {}
     followers: dict[Key, list[Item]] = {}
     for item in items:
-        leader = leaders.setdefault(item.key, item)
-        if leader is not item:
-            followers.setdefault(item.key, []).append(item)
-    rows = sorted(leaders.values(), key=lambda item: item.known.order[1:2] + item.known.order)
+        key = item.key
+        if leaders.setdefault(key, item) is not item:
+            followers.setdefault(key, []).append(item)
+    rows = [leaders[key] for key in sorted(leaders)]
     refused = _write_rows(attempt, rows)
     if not followers:
         return
@@ -239,18 +241,15 @@ def _write_rows(attempt: Attempt, rows: Sequence[Item]) -> dict[Key, Refusal]:
         middle = len(rows) // 2
         return _write_rows(attempt, rows[:middle]) | _write_rows(attempt, rows[middle:])
     repeated = {repeat.n: repeat.same for repeat in repeats}
-    for n, item in enumerate(rows):
-        same = repeated.get(n)
-        if same is not None:
-            _count_repeat(attempt, item, same=same)
-            if not same:
-                attempt.conflicts.add(item.key)
-        else:
-            attempt.fresh.append(item)
-            if item.undated:
-                attempt.counts.undated += 1
-            else:
-                attempt.counts.inserted += 1
+    fresh = [item for n, item in enumerate(rows) if n not in repeated] if repeated else rows
+    for n, same in repeated.items():
+        _count_repeat(attempt, rows[n], same=same)
+        if not same:
+            attempt.conflicts.add(rows[n].key)
+    undated = sum(item.undated is not None for item in fresh)
+    attempt.fresh += fresh
+    attempt.counts.undated += undated
+    attempt.counts.inserted += len(fresh) - undated
     return {}
 
 
@@ -270,7 +269,7 @@ def apply_rules(attempt: Attempt) -> None:
     rules = attempt.tools.rules
     if rules is None or not attempt.fresh:
         return
-    reports = list(_judged(attempt.fresh))
+    reports = _judged(attempt.fresh)
     if not reports:
         attempt.judged = True
         return
@@ -292,12 +291,10 @@ def apply_rules(attempt: Attempt) -> None:
         )
 
 
-def _judged(items: Sequence[Item]) -> Iterator[Report]:
+def _judged(items: Sequence[Item]) -> list[Report]:
     """Return what the rules see: reports of vehicles, and of undated ones the alarms."""
-    for item in items:
-        report = judged_undated(item.known) if item.undated else item.known
-        if report is not None and report.vehicle_id is not None:
-            yield report
+    reports = (judged_undated(item.known) if item.undated else item.report for item in items)
+    return [report for report in reports if report is not None and report.vehicle_id is not None]
 
 
 def _queue(attempt: Attempt, reports: Sequence[Report]) -> None:

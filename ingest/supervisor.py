@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ingest.storing import Tools
 
 LEASE_TRY_S = 1.0
+GC_THRESHOLDS = (50_000, 20, 50)
 EXTRA_SLOT_AFTER_S = 5.0
 """So long a process waits before it takes more slots than it had: whoever had them may be restarting."""
 
@@ -77,6 +79,10 @@ class Supervisor:
 
     def run(self) -> None:
         """Lease and serve until ``stop`` is set (SIGTERM and SIGINT set it), then release."""
+        # A batch makes thousands of objects that die with it, in no cycles: looking for cycles among them
+        # every 700 takes a tenth of the processor time. What is imported by now stays for good.
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         try:
             while not self.stop.is_set():
                 self._bury()

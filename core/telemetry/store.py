@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from core.clock import from_ms, to_ms
+from core.db.arrays import moment_array, text_array
 from core.domain.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from core.db.pool import Connection
 
@@ -60,6 +61,25 @@ def undated_of_vehicle(conn: Connection, vehicle_id: str, after_ms: int | None =
         (vehicle_id, None if after_ms is None else from_ms(after_ms)),
     ).fetchall()
     return sorted(map(report_from_row, rows), key=lambda report: report.order)
+
+
+def reports_after(conn: Connection, after_ms: Mapping[str, int]) -> list[Report]:
+    """Return the dated reports of many vehicles, each from a moment of its own on (exclusive)."""
+    return _of_many(conn, "telemetry", after_ms)
+
+
+def undated_after(conn: Connection, after_ms: Mapping[str, int]) -> list[Report]:
+    """Return the same of the undated reports, by ``received_at``."""
+    return _of_many(conn, "telemetry_undated", after_ms)
+
+
+def _of_many(conn: Connection, table: str, after_ms: Mapping[str, int]) -> list[Report]:
+    rows = conn.execute(
+        f"SELECT r.* FROM unnest(%b::text[], %b::timestamptz[]) AS v(id, since) CROSS JOIN LATERAL"
+        f" (SELECT {REPORT_COLUMNS} FROM {table} WHERE vehicle_id = v.id AND t > v.since) AS r",
+        (text_array(list(after_ms)), moment_array(list(after_ms.values()))),
+    ).fetchall()
+    return list(map(report_from_row, rows))
 
 
 def track(conn: Connection, vehicle_id: str, start: datetime, end: datetime, limit: int) -> list[Report]:

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.clock import from_ms, to_ms
+from core.db.arrays import moment_array, text_array
 from geofence.domain import Deadline, MarkKind, TimeMark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from core.db.pool import Connection
 
@@ -149,4 +150,21 @@ def marks_of_vehicle(
             since_ms=to_ms(since), due_ms=to_ms(due), level=level,
         )
         for device_id, kind, since, due, level in rows
+    ]  # fmt: skip
+
+
+def marks_after(conn: Connection, after_ms: Mapping[str, int]) -> list[TimeMark]:
+    """Return the marks of many vehicles, each from a moment of its own on (exclusive)."""
+    rows = conn.execute(
+        "SELECT m.vehicle_id, m.device_id, m.kind, m.since, m.due_at, m.level"
+        " FROM unnest(%b::text[], %b::timestamptz[]) AS v(id, moment)"
+        " JOIN time_mark m ON m.vehicle_id = v.id AND m.due_at > v.moment",
+        (text_array(list(after_ms)), moment_array(list(after_ms.values()))),
+    ).fetchall()
+    return [
+        TimeMark(
+            vehicle_id=vehicle_id, device_id=device_id, kind=MarkKind(kind),
+            since_ms=to_ms(since), due_ms=to_ms(due), level=level,
+        )
+        for vehicle_id, device_id, kind, since, due, level in rows
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.clock import from_ms, to_ms
+from core.db.arrays import bigint_array, bytea_array, moment_array, text_array
 from geofence.domain import BEGINNING_MS
 
 if TYPE_CHECKING:
@@ -37,7 +38,19 @@ def lock(conn: Connection, vehicle_ids: Sequence[str]) -> dict[str, int]:
     rows = conn.execute(
         "SELECT vehicle_id, state_version FROM vehicle_state WHERE vehicle_id = ANY(%b)"
         " ORDER BY vehicle_id FOR UPDATE",
-        (list(vehicle_ids),),
+        (text_array(list(vehicle_ids)),),
+    ).fetchall()
+    return dict(rows)
+
+
+def take(conn: Connection, throughs: Mapping[str, int]) -> dict[str, int]:
+    """Lock the states that exist, raise their versions, and return the new ones.
+
+    ``throughs`` (vehicle -> event time, ms) in id order: up to when each will have seen its inputs.
+    """
+    rows = conn.execute(
+        "SELECT * FROM take_vehicle_states(%b::text[], %b::timestamptz[])",
+        (text_array(list(throughs)), moment_array(list(throughs.values()))),
     ).fetchall()
     return dict(rows)
 
@@ -47,7 +60,7 @@ def lock_free(conn: Connection, vehicle_ids: Sequence[str]) -> dict[str, int]:
     rows = conn.execute(
         "SELECT vehicle_id, state_version FROM vehicle_state WHERE vehicle_id = ANY(%b)"
         " ORDER BY vehicle_id FOR UPDATE SKIP LOCKED",
-        (list(vehicle_ids),),
+        (text_array(list(vehicle_ids)),),
     ).fetchall()
     return dict(rows)
 
@@ -55,7 +68,7 @@ def lock_free(conn: Connection, vehicle_ids: Sequence[str]) -> dict[str, int]:
 def missing(conn: Connection, vehicle_ids: Collection[str]) -> set[str]:
     """Return which vehicles have no state yet."""
     rows = conn.execute(
-        "SELECT vehicle_id FROM vehicle_state WHERE vehicle_id = ANY(%b)", (list(vehicle_ids),)
+        "SELECT vehicle_id FROM vehicle_state WHERE vehicle_id = ANY(%b)", (text_array(list(vehicle_ids)),)
     ).fetchall()
     return set(vehicle_ids) - {row[0] for row in rows}
 
@@ -71,7 +84,7 @@ def create_and_lock(conn: Connection, first_states: Mapping[str, bytes]) -> dict
         " SELECT id, state, '-infinity' FROM unnest(%b::text[], %b::bytea[]) AS v(id, state) ORDER BY id"
         " ON CONFLICT (vehicle_id) DO UPDATE SET state_version = s.state_version"
         " RETURNING vehicle_id, state_version",
-        (list(first_states), list(first_states.values())),
+        (text_array(list(first_states)), bytea_array(list(first_states.values()))),
     ).fetchall()
     return dict(rows)
 
@@ -83,7 +96,8 @@ def load(conn: Connection, vehicle_ids: Collection[str]) -> dict[str, bytes]:
     rows = (
         conn.cursor(binary=True)
         .execute(
-            "SELECT vehicle_id, state FROM vehicle_state WHERE vehicle_id = ANY(%b)", (list(vehicle_ids),)
+            "SELECT vehicle_id, state FROM vehicle_state WHERE vehicle_id = ANY(%b)",
+            (text_array(list(vehicle_ids)),),
         )
         .fetchall()
     )
@@ -100,10 +114,10 @@ def save(conn: Connection, rows: Mapping[str, StoredState]) -> None:
         " FROM unnest(%b::text[], %b::bytea[], %b::bigint[], %b::timestamptz[])"
         " AS v(id, state, version, through) WHERE s.vehicle_id = v.id",
         (
-            list(rows),
-            [row.state for row in rows.values()],
-            [row.version for row in rows.values()],
-            [from_ms(row.through_ms) for row in rows.values()],
+            text_array(list(rows)),
+            bytea_array([row.state for row in rows.values()]),
+            bigint_array([row.version for row in rows.values()]),
+            moment_array([row.through_ms for row in rows.values()]),
         ),
     )
 
@@ -118,9 +132,9 @@ def add_checkpoints(conn: Connection, checkpoints: Iterable[Checkpoint]) -> None
         " SELECT * FROM unnest(%b::text[], %b::timestamptz[], %b::bytea[])"
         " ON CONFLICT (vehicle_id, through) DO UPDATE SET state = EXCLUDED.state",
         (
-            [point.vehicle_id for point in newest.values()],
-            [from_ms(point.through_ms) for point in newest.values()],
-            [point.state for point in newest.values()],
+            text_array([point.vehicle_id for point in newest.values()]),
+            moment_array([point.through_ms for point in newest.values()]),
+            bytea_array([point.state for point in newest.values()]),
         ),
     )
 
