@@ -14,9 +14,9 @@ from geofence.engine import Context, advance, advance_many, initial_state, input
 from geofence.rules.roster import Roster
 from geofence.sights import Input
 from simulator.fleet.plan import FleetPlan
-from tests.geofence.drives import at, box
+from tests.geofence.drives import VEHICLE, at, box
 from tests.geofence.drives import context as around
-from tests.geofence.test_properties import CONTEXT, FACTS, VEHICLE, drives
+from tests.geofence.test_properties import CONTEXT, FACTS, drives
 from tests.geofence.test_simulated_day import DAY_MS, context_of, facts_of, reports_of
 from tests.geofence.test_simulated_day import START_MS as MIDNIGHT_MS
 from tests.geofence.traffic import TOWN, traffic
@@ -78,7 +78,7 @@ def test_a_simulated_day_with_incidents_finds_the_same_with_and_without_shortcut
 
 
 def test_on_a_quiet_road_no_rule_but_the_one_that_remembers_satellites_is_asked(monkeypatch):
-    asked = []
+    asked: list[str] = []
     chosen = Roster.chosen
 
     def listen(self, signals, open_):

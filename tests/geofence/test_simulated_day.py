@@ -15,7 +15,8 @@ from geofence.engine import advance, initial_state, input_order, pass_time
 from geofence.fences import load_geojson
 from geofence.index import Context, FenceIndex
 from simulator.city.geojson import FENCE_CATEGORIES, fences_geojson
-from simulator.fleet.plan import FleetPlan, FleetVehicle
+from simulator.domain import FleetVehicle
+from simulator.fleet.plan import FleetPlan
 
 START_MS, DAY_MS = 1_795_276_800_000, 86_400_000
 
