@@ -47,14 +47,18 @@ class Link:
         Raises:
             OSError: nobody listens there, or the broker does not let us in.
         """
+        self.tend()  # the broker may have hung up since: whoever publishes rarely does not hear of it
         client = self._connected()
         mids = [self._send(client, letter) for letter in letters]
         until_s = monotonic() + ANSWER_WITHIN_S
         while any(mid not in self._reasons for mid in mids) and monotonic() < until_s:
             if client.loop(0.1) != MQTT_ERR_SUCCESS:
-                self.close()
                 break
-        return [self._reasons.pop(mid, None) for mid in mids]
+        answers = [self._reasons.pop(mid, None) for mid in mids]
+        if None in answers:
+            # On a new connection no late answer is taken for that of another letter with its number.
+            self.close()
+        return answers
 
     def tend(self) -> None:
         """Keep the connection alive, or notice that it is not."""

@@ -86,6 +86,12 @@ class Puller:
             done = pull(conn, self._source, client, self._link)
         except PledgewatchError as exc:
             _log.warning("vendor_pull_failed", source=self._source.name, code=exc.code, error=exc.message)
+        except psycopg.Error:
+            raise
+        except Exception as exc:  # noqa: BLE001 - what nobody thought of must not end the thread unseen
+            _log.exception("vendor_pull_failed", source=self._source.name)
+            message = f"{type(exc).__name__}: {exc}"
+            store.record_failure(conn, self._source.name, code="internal", message=message)
         else:
             _log.info("vendor_pulled", source=self._source.name, **done._asdict())
 

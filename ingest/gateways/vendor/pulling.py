@@ -123,14 +123,21 @@ def _following(
             raise Upstream(
                 f"{source.label}: expected a cursor at {declared.next!r}, was none", code="schema_drift"
             )
-        return before if found is None or found == "" else str(found)
+        return before if found is None or found == "" else _cursor(str(found), source)
     values = [at(item, declared.newest or "") for item in items]
-    if any(value is ABSENT or isinstance(value, dict | list | bool) for value in values):
+    if any(value is ABSENT or value is None or isinstance(value, dict | list | bool) for value in values):
         raise Upstream(f"{source.label}: expected {declared.newest!r} in every item", code="schema_drift")
-    texts = [str(value) for value in values] + ([] if before is None else [before])
+    texts = [_cursor(str(value), source) for value in values] + ([] if before is None else [before])
     if not texts:
         return None
     return max(texts, key=int) if all(text.isdigit() and text.isascii() for text in texts) else max(texts)
+
+
+def _cursor(text: str, source: Source) -> str:
+    """Return a cursor that the database can keep."""
+    if "\x00" in text:
+        raise Upstream(f"{source.label}: expected a cursor without NUL, was {text!r}", code="schema_drift")
+    return text
 
 
 def _endless(source: Source, message: str) -> Upstream:

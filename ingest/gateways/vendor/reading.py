@@ -8,6 +8,7 @@ name, which is no registered device.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 BOOT_ID = 0
 MOST_RAW_BYTES = 1_200
+MOST_REPORT_BYTES = 4_096
+"""One item longer than a message would make the broker hang up, and hold up its whole page for ever."""
 ABSENT = object()
 _TRUE, _FALSE = {"1", "true", "on", "yes"}, {"0", "false", "off", "no"}
 _BOOLEANS = {"buffered", "fix_valid", "ignition", "motion", "ext_power_ok"}
@@ -76,7 +79,10 @@ def read_item(item: dict[str, Any], source: Source) -> Read:
         return Read(*_raw(device_id, item, exc.code))
     body = {"v": VERSION, "device_id": device_id, "type": "position", "boot_id": BOOT_ID, "crs": source.datum}
     body["seq"] = _sequence(fields)
-    return Read(device_id, msgspec.json.encode(body | fields), True)
+    said = msgspec.json.encode(body | fields)
+    if len(said) > MOST_REPORT_BYTES:
+        return Read(*_raw(device_id, item, "too_long"))
+    return Read(device_id, said, True)
 
 
 def messages_of(reports: Iterable[Read]) -> list[tuple[str, bytes]]:
@@ -135,7 +141,7 @@ def _value(ours: str, value: Any, factor: float | None) -> Any:
         return word in _TRUE
     try:
         number = float(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = None
     if number is None or not abs(number) < 1e15:
         raise Rejected(f"{ours}: expected a number, was {value!r}", code="bad_number")
@@ -182,7 +188,8 @@ def _device_id(value: Any, source: Source) -> str | None:
 
 
 def _raw(device_id: str, item: dict[str, Any], reason: str) -> tuple[str, bytes, bool]:
-    raw = msgspec.json.encode(item)
+    # msgspec reads integers beyond 64 bits and does not write them.
+    raw = json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()
     kept = raw[:MOST_RAW_BYTES].decode("utf-8", "replace")
     body = {
         "v": VERSION, "device_id": device_id, "type": "unreadable", "boot_id": BOOT_ID,

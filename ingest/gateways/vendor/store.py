@@ -35,7 +35,7 @@ def record_failure(conn: Connection, source: str, *, code: str, message: str) ->
         " ON CONFLICT (source) DO UPDATE SET failures = kept.failures + 1,"
         " last_attempt_at = clock_timestamp(), last_code = EXCLUDED.last_code,"
         " last_error = EXCLUDED.last_error",
-        (source, code, message[:500]),
+        (source, code, message[:500].replace("\x00", "\ufffd")),  # it quotes what the vendor sent
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -20,10 +21,10 @@ from core.db.pool import connect
 from core.errors import Misconfigured, PledgewatchError, Unavailable
 from core.feeds.fetching import open_client
 from core.topics import build, default_shard
-from ingest.commands.link import Link
-from ingest.gateways.vendor import store
-from ingest.gateways.vendor.gateway import Receiver
-from ingest.gateways.vendor.pulling import pull
+from ingest.commands.link import TAKEN, Letter, Link
+from ingest.gateways.vendor import gateway, store
+from ingest.gateways.vendor.gateway import Puller, Receiver
+from ingest.gateways.vendor.pulling import Pulled, pull
 from ingest.gateways.vendor.source import Source, load_source
 from ingest.gateways.vendor.webhook import webhook_app
 from tests.fix_stack import BrokerUnderTest, eventually
@@ -142,6 +143,16 @@ def test_the_cursor_moves_only_past_what_the_broker_acknowledged(
                 (Answer(body=b'{"rows": []}'), "schema_drift"),
                 (Answer(body=b'{"list": [{"id": 13}]}'), "schema_drift"),
                 (Answer(body=b'{"list": [{"imei": "x", "t": 1, "lat": 1, "lng": 1}]}'), "schema_drift"),
+                # "None" and what has a NUL in it would be cursors for ever.
+                (
+                    Answer(body=b'{"list": [{"id": null, "imei": "x", "t": 1, "lat": 1, "lng": 1}]}'),
+                    "schema_drift",
+                ),
+                (
+                    Answer(body=b'{"list": [{"id": "9\\u0000", "imei": "x", "t": 1, "lat": 1, "lng": 1}]}'),
+                    "schema_drift",
+                ),
+                (Answer(body=b'{"list": [{"\\u0000": 1}]}'), "schema_drift"),
                 (Answer(body=b"[" + b" " * 60_000 + b"]"), "too_large"),
                 (Answer(body=b'{"list": [', declared=100), "truncated"),
                 (page(12, more=True), "endless_pages"),
@@ -155,6 +166,49 @@ def test_the_cursor_moves_only_past_what_the_broker_acknowledged(
             feed.on(at(12), page(14))
             assert tried() == ("broker_unavailable", "12")
     link.close()
+
+
+def test_a_link_that_the_broker_hung_up_on_is_opened_anew_before_anything_is_sent(
+    fresh_broker: BrokerUnderTest,
+):
+    letter = Letter("pw/v1/00/cloud-0/telemetry", b"[]")
+    with Talker(
+        fresh_broker.host, fresh_broker.port, "slot", "ingest", fresh_broker.ingest_password
+    ).connected() as slot:
+        slot.subscribe(letter.topic)
+        first, second = (Link(fresh_broker.embedded.gateway_url, "test-same-name") for _ in range(2))
+        try:
+            # Each is thrown out when the other comes, as by a keepalive that nobody kept.
+            for link in (first, second, first, second):
+                assert link.publish([letter]) == [TAKEN]
+        finally:
+            second.close()
+            first.close()
+        eventually(lambda: len(slot.heard) == 4, what="four letters")
+
+
+def test_a_failure_nobody_thought_of_is_recorded_and_the_source_pulled_again(
+    database_url: str, feed: Feed, tmp_path: Path, monkeypatch
+):
+    source = declared(tmp_path, feed.url)
+    calls = []
+
+    def surprised(*_: Any) -> Pulled:
+        calls.append(1)
+        if len(calls) > 1:
+            stop.set()
+            return Pulled(0, 0, 0, None)
+        raise OverflowError("a number\x00 beyond words")
+
+    stop = threading.Event()
+    monkeypatch.setattr(gateway, "pull", surprised)
+    monkeypatch.setattr(store, "is_resting", lambda *_: False)
+    quick = dataclasses.replace(source, every_s=0.01)
+    Puller(database_url, "mqtt://127.0.0.1:1", quick, stop).run()
+    assert len(calls) == 2
+    with connect(database_url, name="test") as conn:
+        row = conn.execute("SELECT failures, last_code, last_error FROM vendor_source").fetchone()
+    assert row == (1, "internal", "OverflowError: a number\ufffd beyond words")
 
 
 def test_a_source_without_its_token_says_which(database_url: str, feed: Feed, tmp_path: Path, monkeypatch):

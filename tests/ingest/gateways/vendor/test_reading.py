@@ -102,6 +102,8 @@ def test_each_declared_form_of_time_is_read(format_, value):
         ({"loc": {"lat": "north", "lng": 1}}, "bad_number"), ({"speed": float("inf")}, "bad_number"),
         ({"acc": "perhaps"}, "bad_word"), ({"mode": 5}, "bad_word"), ({"imei": {}}, "bad_device"),
         ({"imei": "a/b"}, "bad_device"), ({"imei": None}, "bad_device"),
+        ({"speed": 10**400}, "bad_number"), ({"speed": "x", "odd": 10**30}, "bad_number"),
+        ({"acc": "1", "alarm": ",".join(["3"] * 2_000)}, "too_long"),
     ],
 )  # fmt: skip
 def test_an_item_that_cannot_be_read_is_kept_with_its_reason(changes, reason):
