@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from core.clock import monotonic
-from core.errors import Misconfigured
+from ingest.mqtt.address import parse_url
 
 MOST_WAITING = 4_000
 MOST_WAITING_BYTES = 32 * 1024 * 1024
@@ -35,7 +34,6 @@ MOST_IN_FLIGHT = 65_535
 POLL_S = 0.05
 ACCEPTED = 0x00
 UNSUPPORTED_PROTOCOL = {0x84, 0x01}
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 Done = Callable[[bool], None]
 Heard = Callable[[str, bytes], None]
@@ -62,7 +60,7 @@ class Publisher:
 
     def __init__(self, url: str, client_id: str, *, heard: Heard, room: Callable[[], None]) -> None:
         """``heard`` gets messages of subscriptions; ``room`` is called when there is room again."""
-        self._url, self._client_id = url, client_id
+        self._address, self._client_id = parse_url(url, "PLEDGEWATCH_GATEWAY_MQTT_URL"), client_id
         self._heard_by, self._room_for = heard, room
         self._loop = asyncio.get_running_loop()
         self._client: Any = None
@@ -72,7 +70,6 @@ class Publisher:
         self._filters: set[str] = set()
         self._happened: deque[tuple[str, Any, Any]] = deque()
         self._told = False
-        self._answered = False
         self.connected = False
         self.refusals = 0
         self.last_refusal = ""
@@ -109,8 +106,7 @@ class Publisher:
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         self._client = client
-        host, port = _address(self._url)
-        client.connect_async(host, port, KEEPALIVE_S)
+        client.connect_async(self._address.host, self._address.port, KEEPALIVE_S)
         client.loop_start()
 
     def publish(self, topic: str, payload: bytes, done: Done | None = None, *, retain: bool = False) -> None:
@@ -237,12 +233,10 @@ class Publisher:
     def _new_client(self, protocol: MQTTProtocolVersion, client_id: str) -> Any:
         options: dict[str, Any] = {} if protocol == MQTTProtocolVersion.MQTTv5 else {"clean_session": True}
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, **options)
-        parts = urlsplit(self._url)
-        if parts.username:
-            password = None if parts.password is None else unquote(parts.password)
-            client.username_pw_set(unquote(parts.username), password)
+        if self._address.username:
+            client.username_pw_set(self._address.username, self._address.password)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        if parts.scheme == "mqtts":
+        if self._address.tls:
             client.tls_set()
         return client
 
@@ -270,7 +264,7 @@ class Publisher:
 
         client.on_connect = connected
         try:
-            client.connect(*_address(self._url), keepalive=KEEPALIVE_S)
+            client.connect(self._address.host, self._address.port, KEEPALIVE_S)
             tries = 50
             while not answers and tries and client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS:
                 tries -= 1
@@ -284,14 +278,3 @@ class Publisher:
 def array_of(items: Iterable[bytes]) -> bytes:
     """Return the payload of several reports."""
     return b"[" + b",".join(items) + b"]"
-
-
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise Misconfigured(
-            "PLEDGEWATCH_GATEWAY_MQTT_URL: expected mqtt://USER:PASSWORD@HOST:PORT or mqtts://…, "
-            f"was a URL with scheme {parts.scheme!r}",
-            code="bad_mqtt_url",
-        )
-    return parts.hostname, parts.port or PORTS[parts.scheme]

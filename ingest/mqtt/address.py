@@ -18,8 +18,8 @@ class Address(NamedTuple):
     tls: bool
 
 
-def parse_url(url: str) -> Address:
-    """Take ``mqtt://user:password@host:port`` or ``mqtts://…`` apart.
+def parse_url(url: str, setting: str = "PLEDGEWATCH_MQTT_URL") -> Address:
+    """Take ``mqtt://user:password@host:port`` or ``mqtts://…`` apart; ``setting`` is where it came from.
 
     Raises:
         Misconfigured: another scheme, or no host.
@@ -27,7 +27,7 @@ def parse_url(url: str) -> Address:
     parts = urlsplit(url)
     if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
         raise Misconfigured(
-            "PLEDGEWATCH_MQTT_URL: expected mqtt://HOST:PORT or mqtts://HOST:PORT, "
+            f"{setting}: expected mqtt://HOST:PORT or mqtts://HOST:PORT, "
             f"was a URL with scheme {parts.scheme!r}",
             code="bad_mqtt_url",
         )

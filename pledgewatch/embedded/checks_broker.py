@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import quote, unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from core.clock import monotonic
+from core.errors import Misconfigured
 from core.settings import Settings
+from ingest.mqtt.address import Address, parse_url
 from pledgewatch.embedded.findings import Check
-from pledgewatch.embedded.probe import ACCEPTED, PORTS, may_choose_client_id, mqtt_connect_code
+from pledgewatch.embedded.probe import ACCEPTED, account_code, may_choose_client_id, mqtt_connect_code
 from pledgewatch.embedded.stack import running_mqtt_url
 from pledgewatch.embedded.state import read_state
 
@@ -30,18 +31,16 @@ LISTENER = (
 def rules(settings: Settings) -> Iterator[Check]:
     """Say whether the broker that runs keeps devices apart; nothing when none runs."""
     url = settings.mqtt_url or running_mqtt_url(settings.data_dir)
-    parts = urlsplit(url or "")
-    host, port, tls = parts.hostname, parts.port or PORTS.get(parts.scheme, 0), parts.scheme == "mqtts"
-    if url is None or host is None or parts.scheme not in PORTS:
-        return
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if mqtt_connect_code(host, port, user, password, tls=tls) != ACCEPTED:
+    if url is None or account_code(url) != ACCEPTED:
         return  # the line of the broker has said it
-    if mqtt_connect_code(host, port, tls=tls) == ACCEPTED:
+    address = parse_url(url)
+    if mqtt_connect_code(address.host, address.port, tls=address.tls) == ACCEPTED:
         yield Check(PART, "note", "the broker lets anybody in, without an account", RULES)
-    elif _may_publish(host, port, user, password, tls=tls):
-        yield Check(PART, "note", f"no ACL: {user} may publish anywhere, and so may every device", RULES)
-    elif _free_client_ids(settings, url):
+    elif _may_publish(address):
+        yield Check(
+            PART, "note", f"no ACL: {address.username} may publish anywhere, and so may every device", RULES
+        )
+    elif _free_client_ids(settings, address):
         yield Check(
             PART, "note", "a device may choose its client id, and so take over an ingest session", LISTENER
         )
@@ -49,7 +48,7 @@ def rules(settings: Settings) -> Iterator[Check]:
         yield Check(PART, "ok", "accounts, ACL and client ids are enforced")
 
 
-def _may_publish(host: str, port: int, user: str, password: str, *, tls: bool) -> bool:
+def _may_publish(address: Address) -> bool:
     """Publish where nobody may; MQTT 5 says no, an MQTT 3.1.1 broker hangs up or drops it in silence."""
     answers: list[int] = []
     client = paho.Client(
@@ -58,8 +57,8 @@ def _may_publish(host: str, port: int, user: str, password: str, *, tls: bool) -
         protocol=paho.MQTTv5,
         reconnect_on_failure=False,
     )
-    client.username_pw_set(user, password)
-    if tls:
+    client.username_pw_set(address.username, address.password)
+    if address.tls:
         client.tls_set()
     client.on_publish = lambda _client, _data, _mid, reason, _properties: answers.append(int(reason.value))
 
@@ -68,7 +67,7 @@ def _may_publish(host: str, port: int, user: str, password: str, *, tls: bool) -
 
     client.on_connect = ask
     try:
-        client.connect(host, port, keepalive=30)
+        client.connect(address.host, address.port, keepalive=30)
     except OSError:
         return False
     until_s = monotonic() + ANSWER_WITHIN_S
@@ -78,15 +77,18 @@ def _may_publish(host: str, port: int, user: str, password: str, *, tls: bool) -
     return bool(answers) and answers[0] != NOT_AUTHORISED
 
 
-def _free_client_ids(settings: Settings, url: str) -> bool:
+def _free_client_ids(settings: Settings, inner: Address) -> bool:
     """Ask the listener of the devices; with the account of ingest, which is a user name like any other."""
-    address = settings.mqtt_device_url
-    if address is None and url == running_mqtt_url(settings.data_dir):
+    devices = inner
+    if settings.mqtt_device_url is not None:
+        try:
+            devices = parse_url(settings.mqtt_device_url, "PLEDGEWATCH_MQTT_DEVICE_URL")
+        except Misconfigured:
+            return False
+    elif settings.mqtt_url in {None, running_mqtt_url(settings.data_dir)}:
         state = read_state(settings.data_dir / "broker.json")
         if state["port"] == state.get("inner_port"):
             return False  # aedes: broker.mjs gives devices their names, whatever they ask for
-        address = f"mqtt://{urlsplit(url).hostname}:{state['port']}"
-    parts, account = urlsplit(address or url), urlsplit(url)
-    name = f"{parts.hostname}:{parts.port or PORTS.get(parts.scheme, 0)}"
-    user, password = (quote(unquote(text or ""), safe="") for text in (account.username, account.password))
-    return may_choose_client_id(f"{parts.scheme}://{user}:{password}@{name}") is True
+        devices = inner._replace(port=int(state["port"]))
+    account = devices._replace(username=inner.username, password=inner.password)
+    return may_choose_client_id(account) is True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
 
 from core.errors import PledgewatchError
 from core.settings import Settings
 from ingest.gateways.jt808.dialects import load_dialects
 from pledgewatch.embedded.findings import Check
-from pledgewatch.embedded.probe import ACCEPTED, PORTS, mqtt_connect_code
+from pledgewatch.embedded.probe import ACCEPTED, account_code
 
 PART = "JT/T 808 gateway"
 KNOCK_S = 1.0
@@ -25,10 +24,7 @@ def jt808(settings: Settings) -> Iterator[Check]:
         return
     url = settings.gateway_mqtt_url
     if url is not None:
-        parts = urlsplit(url)
-        user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        port = parts.port or PORTS.get(parts.scheme, 0)
-        code = mqtt_connect_code(parts.hostname or "", port, user, password, tls=parts.scheme == "mqtts")
+        code = account_code(url)
         if code != ACCEPTED:
             why = "does not answer" if code is None else f"refused with code {code}"
             yield Check(

@@ -6,14 +6,15 @@ import contextlib
 import socket
 import ssl
 import struct
-from urllib.parse import unquote, urlsplit
+
+from core.errors import Misconfigured
+from ingest.mqtt.address import Address, parse_url
 
 ACCEPTED = 0
 CONNACK = 0x20
 CLOSED_WITHIN_S = 1.5
 CONNACK_BYTES = 4
 PROBE_CLIENT_ID = "pledgewatch-probe"
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def mqtt_connect_code(
@@ -41,42 +42,36 @@ def mqtt_connect_code(
     return answer[3] if answer[0] == CONNACK else None
 
 
+def account_code(url: str, *, client_id: str = PROBE_CLIENT_ID) -> int | None:
+    """Return the CONNACK code for the account of a URL, None when no broker answers or it is no broker's."""
+    try:
+        host, port, user, password, tls = parse_url(url)
+    except Misconfigured:
+        return None
+    return mqtt_connect_code(host, port, user or "", password or "", client_id=client_id, tls=tls)
+
+
 def end_session(url: str, client_id: str) -> bool:
     """Take over a client id on our own listener with an empty session; false when that was not possible.
 
     Whoever was connected under it is cut off, and what was queued for it is gone.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        return False
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    code = mqtt_connect_code(
-        parts.hostname,
-        parts.port or PORTS[parts.scheme],
-        user,
-        password,
-        client_id=client_id,
-        tls=parts.scheme == "mqtts",
-    )
-    return code == ACCEPTED
+    return account_code(url, client_id=client_id) == ACCEPTED
 
 
-def may_choose_client_id(url: str) -> bool | None:
+def may_choose_client_id(address: Address) -> bool | None:
     """Tell whether one account can be there twice under names it made up; None when it is not let in.
 
     Where the user name is the client id, the second connection ends the first.
     """
-    parts = urlsplit(url)
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    address = (parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0))
+    host, port, user, password, tls = address
     try:
         with contextlib.ExitStack() as opened:
             first, second = (
-                opened.enter_context(_open(*address, CLOSED_WITHIN_S, tls=parts.scheme == "mqtts"))
-                for _ in range(2)
+                opened.enter_context(_open(host, port, CLOSED_WITHIN_S, tls=tls)) for _ in range(2)
             )
             for number, connection in enumerate((first, second)):
-                connection.sendall(_connect_packet(f"{PROBE_CLIENT_ID}-{number}", user, password))
+                connection.sendall(_connect_packet(f"{PROBE_CLIENT_ID}-{number}", user or "", password or ""))
                 answer = connection.recv(CONNACK_BYTES)
                 if len(answer) < CONNACK_BYTES or answer[3] != ACCEPTED:
                     return None
