@@ -20,6 +20,13 @@ _COLUMNS = (
     " expires_at, state, tries, sent_at, received_at, ended_at, ended_by, detail"
 )
 _HEARD = "greatest(s.last_received, s.online_at)"
+_IN_NOW = "LEFT JOIN device_binding b ON b.device_id = c.device_id AND b.valid_to = 'infinity'"
+# What was asked about one vehicle is not asked of another: its branch and its purpose were not those.
+# Settings and restarts of a device in no vehicle may wait until it is built in.
+_MOVED = (
+    "(c.vehicle_id IS DISTINCT FROM b.vehicle_id"
+    " AND (c.vehicle_id IS NOT NULL OR c.kind IN ('locate', 'track')))"
+)
 FIRST_PAUSE_S = 5
 LONGEST_PAUSE_S = 300
 
@@ -144,9 +151,9 @@ def due(conn: Connection, limit: int) -> list[Due]:
             "SELECT c.command_id, c.device_id, d.shard, c.kind, c.params, c.expires_at,"
             " ceil(extract(epoch FROM c.expires_at - clock_timestamp()))::int,"
             f" {_HEARD} FROM device_command c"
-            " JOIN device d USING (device_id) JOIN device_status s USING (device_id)"
-            " WHERE c.state IN ('queued', 'sent') AND c.expires_at > clock_timestamp()"
-            " AND d.revoked_at IS NULL"
+            " JOIN device d ON d.device_id = c.device_id JOIN device_status s ON s.device_id = c.device_id"
+            f" {_IN_NOW} WHERE c.state IN ('queued', 'sent') AND c.expires_at > clock_timestamp()"
+            f" AND d.revoked_at IS NULL AND NOT {_MOVED}"
             f" AND (c.state = 'queued' AND s.online OR {_HEARD} > coalesce(c.heard_at, '-infinity'))"
             " AND (c.tried_at IS NULL OR c.tried_at < clock_timestamp()"
             "      - make_interval(secs => least(%s * 2 ^ least(c.tries, 20), %s)))"
@@ -174,6 +181,16 @@ def expire(conn: Connection) -> int:
         " WHERE command_id IN (SELECT command_id FROM device_command WHERE state = ANY(%s)"
         "   AND expires_at <= clock_timestamp() ORDER BY command_id FOR UPDATE SKIP LOCKED)",
         (list(OPEN),),
+    ).rowcount
+
+
+def cancel_moved(conn: Connection) -> int:
+    """Cancel what was asked of devices that are in another vehicle now; returns how many."""
+    return conn.execute(
+        "UPDATE device_command SET state = 'cancelled', ended_at = clock_timestamp(),"
+        " ended_by = 'system:commands', detail = 'device moved' WHERE command_id IN"
+        f" (SELECT c.command_id FROM device_command c {_IN_NOW} WHERE c.state IN ('queued', 'sent')"
+        f" AND {_MOVED} ORDER BY c.command_id FOR UPDATE OF c SKIP LOCKED)"
     ).rowcount
 
 

@@ -89,7 +89,7 @@ def sending(settings: Settings) -> Iterator[None]:
 
 
 def turn(conn: Connection, link: Link) -> int:
-    """Expire what is late and send what is due; returns how many found a taker.
+    """End what is late or of devices that moved, and send what is due; returns how many found a taker.
 
     No transaction is open while the broker is waited for. ``conn`` is in autocommit mode.
 
@@ -97,6 +97,7 @@ def turn(conn: Connection, link: Link) -> int:
         OSError: the broker is away; nothing was marked. psycopg.Error: the database is.
     """
     store.expire(conn)
+    store.cancel_moved(conn)
     due = store.due(conn, AT_ONCE)
     if not due:
         link.tend()
