@@ -100,8 +100,8 @@ def decode_registration(body: bytes, *, is_2019: bool) -> Registration:
 
 
 def _padded(raw: bytes) -> str:
-    """Return a field that may be padded with NUL or spaces on either side."""
-    return raw.strip(b"\0 ").decode("gbk", "replace")
+    """Return a field that may be padded with NUL or spaces on either side; no database keeps NUL as text."""
+    return raw.strip(b"\0 ").decode("gbk", "replace").replace("\0", "\ufffd")
 
 
 def decode_authentication(body: bytes, *, is_2019: bool) -> Authentication:

@@ -9,7 +9,7 @@ from core.errors import Unavailable
 from core.mqtt_passwords import mosquitto_password_hash
 from ingest.gateways.jt808 import store
 from ingest.gateways.jt808.directory import MOST_WAITING, Directory
-from ingest.gateways.jt808.messages import Registration
+from ingest.gateways.jt808.messages import Registration, decode_registration
 
 WHO = Registration("PWSIM", "SIM-808", "SIM0001", "京A12345")
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
@@ -62,6 +62,23 @@ def test_two_gateways_agree_on_the_code_that_was_given_last(db, database_url):
         assert other.may_enter("139001", code) is None
         one.close()
         other.close()
+
+    asyncio.run(work())
+
+
+def test_rubbish_behind_the_padding_does_not_keep_a_terminal_out(db, database_url):
+    provisioning.add_device(db, "d-1")
+    store.enrol(db, "139001", "d-1", dialect=None, code_hash=None)
+    db.commit()
+    body = bytes(4) + b"PWSIM" + b"SIM-808\0\xff\x01".ljust(20, b"x") + b"ID\0\0\0\0\x07" + b"\0"
+
+    async def work():
+        directory = Directory(database_url)
+        await directory.refresh()
+        code = await directory.register("139001", decode_registration(body, is_2019=False))
+        assert code is not None
+        assert directory.may_enter("139001", code) is not None
+        directory.close()
 
     asyncio.run(work())
 
