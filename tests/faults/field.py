@@ -158,10 +158,6 @@ class Fleet:
         """Wait until so much of the whole has been accepted by the broker."""
         eventually(lambda: self.accepted >= share * self._total, within_s=within_s, what="traffic")
 
-    def await_sent(self, share: float, within_s: float = GIVE_UP_S) -> None:
-        """Wait until so much of the whole has been sent at least once."""
-        eventually(lambda: len(self.log) >= share * self._total, within_s=within_s, what="sent reports")
-
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()

@@ -60,10 +60,6 @@ class TcpProxy:
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._pairs)
-
     def cut(self, *, reset: bool = True) -> None:
         """End every connection now; new ones are let through."""
 
