@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 SUCCESS = 0x00
-NO_MATCHING_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 """Codes from here on are refusals."""
 MALFORMED_PACKET = 0x81

@@ -83,9 +83,3 @@ def last_positions(conn: Connection, way: str) -> Answer:
     ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has a row
     return Answer(row[0], row[1], round(row[2], 3))
-
-
-def count_reports(conn: Connection) -> int:
-    """Return how many reports are stored."""
-    row = conn.execute("SELECT count(*) FROM telemetry").fetchone()
-    return int(row[0]) if row else 0
