@@ -101,6 +101,21 @@ def test_undated_reports_and_copies_under_a_released_hold_are_erased_too(conn):
     assert conn.execute("SELECT count(*) FROM telemetry_daily").fetchone() == (0,)
 
 
+def test_a_hold_also_keeps_the_hours_whose_reports_were_dropped_before_it_was_placed(conn):
+    put(conn, drive("d1", NOW - 120 * DAY, 300))
+    put(conn, drive("d1", NOW - 5 * DAY, 300, first_seq=900))
+    refresh_rollups(conn, NOW)
+    retain(conn, Periods(100 * DAY, 400 * DAY, 731 * DAY), NOW)
+    scope = Scope("device", "d1", NOW - 121 * DAY, NOW - 119 * DAY)
+    hold = holds.place(conn, "car-d1", "court", "anna")
+    looked = preview(conn, scope)
+    assert (looked.holds, looked.vehicles, looked.counts["telemetry"]) == ([hold], ["car-d1"], 0)
+    with pytest.raises(Conflict, match="hold"):
+        carry_out(conn, scope)
+    holds.release(conn, hold, "anna")
+    assert carry_out(conn, scope).vehicles == ["car-d1"]
+
+
 def test_hours_whose_reports_were_dropped_are_erased_whole(conn):
     put(conn, drive("d1", NOW - 120 * DAY, 300))
     put(conn, drive("d1", NOW - 5 * DAY, 300, first_seq=900))

@@ -41,7 +41,7 @@ class Preview:
 
 def preview(conn: Connection, scope: Scope) -> Preview:
     """Say what would be erased; changes nothing."""
-    devices, vehicles = store.concerned(conn, scope)
+    devices, vehicles = store.concerned(conn, scope, _reports_from(conn))
     counts = store.count(conn, scope)
     for grain in rollups.GRAINS:
         counts[rollup_store.VIEWS[grain]] = store.count_rollups(conn, scope, grain)
@@ -62,7 +62,8 @@ def erase(
     if not reason.strip():
         raise Rejected("Expected a reason for the erasure, was empty", code="reason_missing")
     store.open_columnstore(conn)
-    devices, vehicles = store.concerned(conn, scope)
+    floor = _reports_from(conn)
+    devices, vehicles = store.concerned(conn, scope, floor)
     asked = _asked(scope, vehicles)
     holds = store.holds_over(conn, asked, scope)
     if holds:
@@ -78,7 +79,6 @@ def erase(
             code="recovery_open",
         )
     counts = store.delete_reports(conn, scope)
-    floor = _reports_from(conn)
     for grain in rollups.GRAINS:
         counts[rollup_store.VIEWS[grain]] = store.delete_rollups(conn, scope, grain, floor)
     store.restore_latest(conn, devices)

@@ -28,21 +28,34 @@ def _told(scope: Scope) -> dict[str, Any]:
     return {"id": scope.subject_id, "start": scope.start, "end": scope.end}
 
 
+def _rolled(scope: Scope, grain: Grain) -> str:
+    """Return which rollups go: those wholly in the period, and those touched whose reports were dropped."""
+    width = f"interval '1 {grain}'"
+    return (
+        f"r.{_COLUMNS[scope.subject]} = %(id)s AND (r.bucket >= %(start)s AND r.bucket + {width} <= %(end)s"
+        f" OR r.bucket < %(reports_from)s AND r.bucket + {width} > %(start)s AND r.bucket < %(end)s)"
+    )
+
+
 def open_columnstore(conn: Connection) -> None:
     """Let this transaction unpack as many compressed rows as it takes (nothing on plain PostgreSQL)."""
     conn.execute("SELECT set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true)")
 
 
-def concerned(conn: Connection, scope: Scope) -> tuple[list[str], list[str]]:
-    """Return the devices and the vehicles that the scope's reports name."""
+def concerned(conn: Connection, scope: Scope, reports_from: datetime) -> tuple[list[str], list[str]]:
+    """Return the devices and the vehicles that the scope's reports name, and its rollups that would go."""
     tables = " UNION ".join(
-        f"SELECT r.device_id, r.vehicle_id FROM {table} AS r WHERE {_where(scope)}" for table in REPORT_TABLES
+        f"SELECT r.device_id, r.vehicle_id FROM {table} AS r WHERE {where}"
+        for table, where in (
+            *((table, _where(scope)) for table in REPORT_TABLES),
+            *((rollup_table(conn, grain), _rolled(scope, grain)) for grain in VIEWS),
+        )
     )
     row = conn.execute(
         "SELECT coalesce(array_agg(DISTINCT device_id ORDER BY device_id), '{}'),"
         " coalesce(array_agg(DISTINCT vehicle_id ORDER BY vehicle_id) FILTER (WHERE vehicle_id IS NOT NULL),"
         f" '{{}}') FROM ({tables}) AS told",
-        _told(scope),
+        _told(scope) | {"reports_from": reports_from},
     ).fetchone()
     return (list(row[0]), list(row[1])) if row else ([], [])
 
@@ -82,10 +95,8 @@ def delete_rollups(conn: Connection, scope: Scope, grain: Grain, reports_from: d
     What is partly in the period and has reports is added up again from those that are left.
     """
     return conn.execute(
-        f"DELETE FROM {rollup_table(conn, grain)} AS r WHERE r.{_COLUMNS[scope.subject]} = %(id)s"
-        " AND (r.bucket >= %(start)s AND r.bucket + %(width)s <= %(end)s"
-        "  OR r.bucket < %(reports_from)s AND r.bucket + %(width)s > %(start)s AND r.bucket < %(end)s)",
-        _told(scope) | {"width": WIDTHS[grain], "reports_from": reports_from},
+        f"DELETE FROM {rollup_table(conn, grain)} AS r WHERE {_rolled(scope, grain)}",
+        _told(scope) | {"reports_from": reports_from},
     ).rowcount
 
 
