@@ -40,14 +40,23 @@ MOST_MESSAGES = 2_000
 MOST_BYTES = 2 * 1024 * 1024
 """Some 8,000 reports: what the rules can judge well within the limit on idle transactions."""
 FLUSH_S = 0.05
+FLUSH_IDLE_S = 0.01
+FULL_FLUSH_FROM = 200
+"""A batch of so many pays for its transaction by waiting; a lone report has nobody to share one with."""
 PROBE_EVERY_S = 1.0
 BACKOFF_FIRST_S = 0.1
-BACKOFF_MOST_S = 10.0
+BACKOFF_MOST_S = 3.0
+"""Most of what a worker is behind after an outage would else be its own waiting."""
 RETIRED_AFTER_S = 3.0
 CRASHES_BEFORE_WITHOUT_RULES = 2
 """After so many owners died in a row, what the broker sends again is stored without the rules."""
 
 _log = structlog.get_logger("ingest")
+
+
+def flush_s(taken: int) -> float:
+    """Return how long the oldest report waits for company, from how many came with the batch before."""
+    return FLUSH_IDLE_S + (FLUSH_S - FLUSH_IDLE_S) * min(1.0, taken / FULL_FLUSH_FROM)
 
 
 class Stopped(Exception):
@@ -74,6 +83,7 @@ class Worker:
     _probe_at_s: float = 0.0
     _watermark: Watermark = field(init=False)
     _gauges: SlotGauges = field(init=False)
+    _taken: int = 0
     _quiet_since_s: float | None = None
     _drops: BrokerDrops = field(default_factory=BrokerDrops)
 
@@ -108,8 +118,9 @@ class Worker:
     def step(self) -> None:
         """Receive and store at most one batch, then look after the lease and the probe."""
         deliveries = self.transport.recv_batch(
-            most=MOST_MESSAGES, most_bytes=MOST_BYTES, flush_s=FLUSH_S, wait_s=RENEW_EVERY_S / 4
+            most=MOST_MESSAGES, most_bytes=MOST_BYTES, flush_s=flush_s(self._taken), wait_s=RENEW_EVERY_S / 4
         )
+        self._taken = len(deliveries)
         if deliveries:
             self._take(deliveries)
         if self.retiring:

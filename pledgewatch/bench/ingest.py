@@ -17,6 +17,7 @@ from core.db.pool import connect
 from ingest.checking.check import CheckReport, check, read_log
 from pledgewatch.bench import store
 from pledgewatch.bench.flushing import flush_ms
+from pledgewatch.bench.outage import LEAD_S, Outage, measure_outage
 from pledgewatch.bench.receiving import OURS, RECEIVING_PEERS, run_receivers
 from pledgewatch.bench.result import BenchResult, describe_machine, quantile, versions
 from pledgewatch.bench.rig import BROKER, CONSUMER, DATABASE, IngestRig, Run, expect, vehicle_of
@@ -41,8 +42,11 @@ SEED = 20261122
 CADENCE_MS = 30_000
 WARM_ROUNDS = 2
 """What is paid once (index, caches, a state for each vehicle) is not a cost of the next message."""
-PACED_SHARE = 0.5
-BOOT, PACED_BOOT = 1, 2
+PACED_SHARE, ALERT_SHARE, OUTAGE_SHARE = 0.5, 0.7, 0.3
+BOOT, PACED_BOOT, ALERT_BOOT, OUTAGE_BOOT = 1, 2, 3, 4
+ALARMED_SHARE = 5
+"""One vehicle in so many has its tracker opened while alerts are timed."""
+ALARM_RULE = "DEVICE_REMOVED"
 STORING_PEERS = ("insert_per_message", "executemany")
 
 
@@ -55,12 +59,13 @@ class Size:
     peer_reports: int = 4_000
     receive_reports: int = 20_000
     receive_rounds: int = 3
-    paced_s: float = 15.0
+    paced_s: float = 10.0
+    outage_s: float = 10.0
     polygons: int = 200
     circles: int = 200
 
 
-LONG = Size(reports=100_000, peer_reports=10_000, paced_s=60.0)
+LONG = Size(reports=100_000, peer_reports=10_000, paced_s=60.0, outage_s=600.0)
 
 
 def bench_ingest(
@@ -79,10 +84,30 @@ def bench_ingest(
         Unavailable: a process did not start, finish in time, or do what it was to do; says which.
     """
     size = size or (LONG if long else Size())
-    with connect(server.dsn, name="bench", autocommit=True) as conn:
-        bench = _Bench(IngestRig(server, broker, conn), tell, size)
-        machine = describe_machine(conn) | versions("paho-mqtt", "psycopg", "shapely", "numpy")
-        return bench.run(machine | {"broker": broker.how})
+    rig = IngestRig(server, broker, connect(server.dsn, name="bench", autocommit=True))
+    try:
+        machine = describe_machine(rig.conn) | versions("paho-mqtt", "psycopg", "shapely", "numpy")
+        return _Bench(rig, tell, size).run(machine | {"broker": broker.how})
+    finally:
+        rig.conn.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    planned_ms: int
+    reports: list[DeviceReport]
+
+
+@dataclass(frozen=True, slots=True)
+class _Paced:
+    reports: list[DeviceReport]
+    late_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Alarms:
+    sent: int
+    delays: list[float]
 
 
 class _Bench:
@@ -112,16 +137,22 @@ class _Bench:
             per_batch = store.messages_per_batch(rig.conn, began_at)
             self._tell("the same again: every report a repeat")
             again = rig.through_ingest(ingest, reports)
-            rate = first.rate * PACED_SHARE
-            self._tell(f"paced at {rate:,.0f} reports/s for {size.paced_s:g} s")
-            delays = self._paced(ingest, rate)
+            paced = self._paced(first.rate * PACED_SHARE, PACED_BOOT)
+            delays = self._delays(paced)
+            alarms = self._alarms(first.rate * ALERT_SHARE)
+            outage, missed = self._outage(ingest, first.rate * OUTAGE_SHARE)
             checked = check(rig.conn, read_log(rig.acklog))
         finally:
             ingest.stop()
         expect(checked.duplicate, len(reports), "repeats recognised by ingest check")
-        expect(checked.stored, len(warm) + len(reports) + len(delays), "reports stored by ingest check")
+        sent = len(warm) + len(reports) + len(paced.reports) + alarms.sent + missed
+        expect(checked.stored, sent, "reports stored by ingest check")
         figures = _figures(first, again, delays, checked) | {
             "messages_per_batch": per_batch,
+            "publish_to_alert_p50_ms": quantile(alarms.delays, 0.50),
+            "publish_to_alert_p99_ms": quantile(alarms.delays, 0.99),
+            "catchup_ratio": outage.catchup_ratio,
+            "outage_rss_growth_mb": outage.rss_growth_mb,
             "cpu_us_receive_ack": peers[OURS].cpu_us[CONSUMER],
             "findings": float(store.count_findings(rig.conn)),
             "flush_ms": flush_ms(rig.folder / "flush-probe"),
@@ -129,9 +160,11 @@ class _Bench:
         return BenchResult(
             bench="ingest",
             workload=(
-                f"{size.reports:,} reports of 21 fields, one per PUBLISH (QoS 1), {size.devices} devices "
+                f"{size.reports:,} reports of 220 bytes, one per PUBLISH (QoS 1), {size.devices} devices "
                 f"with a connection each, {len(self._fences)} fences, all stream rules; storing peers "
-                f"{size.peer_reports:,} of the same; {len(delays):,} paced at {PACED_SHARE:.0%} of msgs_per_s"
+                f"{size.peer_reports:,} of the same; {len(delays):,} paced at {PACED_SHARE:.0%} of "
+                f"msgs_per_s, alerts at {ALERT_SHARE:.0%}, {size.outage_s:g} s without a database at "
+                f"{OUTAGE_SHARE:.0%}"
             ),
             figures=figures,
             peers=_peer_figures(peers),
@@ -167,22 +200,23 @@ class _Bench:
         body = wire_body(device_id, boot_id, seq, t_ms, said)
         return DeviceReport(t_ms, t_ms, vehicle_of(device_id), device_id, boot_id, seq, "telemetry", body)
 
-    def _paced(self, ingest: Child, rate: float) -> list[float]:
-        """Send at a rate; return milliseconds from when each report was due to its commit."""
+    def _plan(self, rate: float, boot_id: int, seconds: float, *, alarmed: bool = False) -> _Plan:
+        """Return what the fleet says at a rate from now on, each report due at its ``t``."""
         devices = self._size.devices
         round_s = devices / rate
+        rounds_ = max(1, round(seconds / round_s))
         planned_ms = to_ms(wall_now())
-        reports = [
-            self._report(
-                number,
-                PACED_BOOT,
-                seq,
-                planned_ms + round((seq + number / devices) * round_s * 1000.0),
-                said,
-            )
-            for seq in range(max(1, round(self._size.paced_s / round_s)))
-            for number, said in enumerate(self._fleet.step(round_s))
-        ]
+        reports = []
+        for seq in range(rounds_):
+            for number, said in enumerate(self._fleet.step(round_s)):
+                t_ms = planned_ms + round((seq + number / devices) * round_s * 1000.0)
+                opened = alarmed and number % ALARMED_SHARE == 0 and seq == number // ALARMED_SHARE % rounds_
+                words: Fields = {"alarms": ["shell_open"]} if opened else {}
+                reports.append(self._report(number, boot_id, seq, t_ms, said | words))
+        return _Plan(planned_ms, reports)
+
+    def _send(self, plan: _Plan) -> float:
+        """Publish each report when it is due; return how many ms later than planned that began."""
         started_ms = 0
 
         def begin() -> None:
@@ -190,10 +224,40 @@ class _Bench:
             self._rig.await_stored()
             started_ms = to_ms(wall_now())
 
-        self._rig.publish(reports, SpeedPace(planned_ms, 1.0), self._rig.acklog, begin)
+        self._rig.publish(plan.reports, SpeedPace(plan.planned_ms, 1.0), self._rig.acklog, begin)
         self._rig.await_stored()
-        late_ms = started_ms - planned_ms
-        return [delay - late_ms for delay in store.event_to_commit_ms(self._rig.conn, PACED_BOOT)]
+        return float(started_ms - plan.planned_ms)
+
+    def _paced(self, rate: float, boot_id: int) -> _Paced:
+        self._tell(f"paced at {rate:,.0f} reports/s for {self._size.paced_s:g} s")
+        plan = self._plan(rate, boot_id, self._size.paced_s)
+        return _Paced(plan.reports, self._send(plan))
+
+    def _delays(self, paced: _Paced) -> list[float]:
+        """Return milliseconds from when each report was due to its commit."""
+        return [delay - paced.late_ms for delay in store.event_to_commit_ms(self._rig.conn, PACED_BOOT)]
+
+    def _alarms(self, rate: float) -> _Alarms:
+        """Return milliseconds from when each alarm was due to its alert's row."""
+        self._tell(f"alerts at {rate:,.0f} reports/s for {self._size.paced_s:g} s")
+        alerts = self._rig.start_alerts()
+        try:
+            plan = self._plan(rate, ALERT_BOOT, self._size.paced_s, alarmed=True)
+            late_ms = self._send(plan)
+            wanted = sum(b'"shell_open"' in report.body for report in plan.reports)
+            self._rig.await_alerts(ALARM_RULE, wanted)
+        finally:
+            alerts.stop()
+        delays = [delay - late_ms for delay in store.event_to_alert_ms(self._rig.conn, ALARM_RULE)]
+        return _Alarms(len(plan.reports), delays)
+
+    def _outage(self, ingest: Child, rate: float) -> tuple[Outage, int]:
+        seconds = self._size.outage_s
+        self._tell(f"{seconds:g} s without a database at {rate:,.0f} reports/s")
+        plan = self._plan(rate, OUTAGE_BOOT, 2.0 * seconds + 2.0 * LEAD_S)
+        outage = measure_outage(self._rig, ingest, plan.reports, SpeedPace(plan.planned_ms, 1.0), seconds)
+        self._rig.await_stored()
+        return outage, len(plan.reports)
 
 
 def _figures(first: Run, again: Run, delays: list[float], checked: CheckReport) -> dict[str, float]:

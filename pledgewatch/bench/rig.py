@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from collateral import provisioning
 from collateral.fleet import FleetDevice, FleetVehicle
 from core.clock import monotonic, to_ms, wall_now
-from core.db.pool import Connection
+from core.db.pool import Connection, connect
 from core.errors import Unavailable
 from geofence.editing import put_in_force
 from geofence.fence import Fence
@@ -154,6 +154,31 @@ class IngestRig:
         tally = publisher.run(reports, pace, before_start=begin)
         expect(tally.acknowledged, len(reports), "reports acknowledged by the broker")
         return tally.cpu_seconds * 1e6 / len(reports)
+
+    def start_alerts(self) -> Child:
+        """Start the process that makes alerts of findings."""
+        return self._spawn("alerts", [sys.executable, "-m", "alerts"])
+
+    def await_alerts(self, rule: str, count: int) -> None:
+        """Wait until a rule has so many alerts.
+
+        Raises:
+            Unavailable: they did not come.
+        """
+        deadline_s, pause = monotonic() + BACKLOG_WAIT_S, Pause()
+        while (found := len(store.event_to_alert_ms(self.conn, rule))) < count:
+            if monotonic() > deadline_s:
+                raise Unavailable(f"Expected {count} alerts of {rule}, was {found}", code="bench_incomplete")
+            pause()
+
+    def stop_database(self) -> None:
+        """Take the database away; our own connection ends with it."""
+        self.conn.close()
+        self._server.stop()
+
+    def start_database(self) -> None:
+        """Bring the database back where it was."""
+        self.conn = connect(self._server.start(), name="bench", autocommit=True)
 
     def await_stored(self) -> None:
         """Wait until everything the broker has accepted so far is committed."""

@@ -59,6 +59,24 @@ def event_to_commit_ms(conn: Connection, boot_id: int) -> list[float]:
     ]
 
 
+def event_to_alert_ms(conn: Connection, rule: str) -> list[float]:
+    """Return, for each alert of a rule, the time from the report that raised it to the alert's row."""
+    return [
+        float(delay)
+        for (delay,) in conn.execute(
+            "SELECT extract(epoch FROM created_at - first_seen) * 1000 FROM alert WHERE rule = %s", (rule,)
+        ).fetchall()
+    ]
+
+
+def seconds_behind(conn: Connection) -> float:
+    """Return how old the newest probe is that has been stored: what the broker accepted before it is too."""
+    row = conn.execute(
+        "SELECT extract(epoch FROM clock_timestamp() - min(probe_sent_at)) FROM time_watermark"
+    ).fetchone()
+    return float(row[0]) if row and row[0] is not None else float("inf")
+
+
 def count_findings(conn: Connection) -> int:
     """Return how many findings the rules made."""
     row = conn.execute("SELECT count(*) FROM finding").fetchone()
@@ -66,12 +84,10 @@ def count_findings(conn: Connection) -> int:
 
 
 _PEER_COLUMNS = {
-    "device_id": "text", "boot_id": "bigint", "seq": "bigint", "type": "text", "device_time": "timestamptz",
-    "fix_time": "timestamptz", "fix_valid": "boolean", "lat": "double precision", "lon": "double precision",
-    "speed_kmh": "double precision", "heading_deg": "double precision", "accuracy_m": "double precision",
-    "sat": "smallint", "hdop": "double precision", "ignition": "boolean", "odometer_km": "double precision",
-    "ext_power_v": "double precision", "batt_pct": "double precision", "rssi_dbm": "double precision",
-    "alarms": "text[]",
+    "device_id": "text", "boot_id": "bigint", "seq": "bigint", "type": "text", "fix_time": "timestamptz",
+    "fix_valid": "boolean", "lat": "double precision", "lon": "double precision",
+    "speed_kmh": "double precision", "heading_deg": "double precision", "sat": "smallint",
+    "ignition": "boolean",
 }  # fmt: skip
 _PEER_INSERT = (
     f"INSERT INTO bench_peer ({', '.join(_PEER_COLUMNS)})"

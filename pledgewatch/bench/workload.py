@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Fields = dict[str, Any]
 """One report's fields beyond its identity and times, as the wire names them."""
 
+SAID = ("lat", "lon", "speed_kmh", "heading_deg", "sat", "ignition", "alarms")
+"""What a device of the ingest bench says of a step; alarms only when there are some."""
 MOVING_SHARE = 0.6
 TURNS_ON_OR_OFF = 0.02
 GPS_NOISE_M = 4.0
@@ -164,11 +166,11 @@ class DrivingFleet:
 
 
 def wire_body(device_id: str, boot_id: int, seq: int, t_ms: int, fields: Fields) -> bytes:
-    """Return a position report as its device sends it: 21 fields, about 400 bytes."""
-    moment = from_ms(t_ms)
+    """Return a position report as its device sends it: 13 fields, about 220 bytes."""
     return msgspec.json.encode({
         "v": 1, "device_id": device_id, "type": "position", "boot_id": boot_id, "seq": seq,
-        "device_time": moment, "fix_time": moment, "fix_valid": True, **fields, "alarms": [],
+        "fix_time": from_ms(t_ms), "fix_valid": True,
+        **{name: fields[name] for name in SAID if name in fields},
     })  # fmt: skip
 
 

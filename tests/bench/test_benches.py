@@ -27,6 +27,7 @@ INGEST_KEYS = {
     "cpu_us_per_msg", "cpu_us_ingest", "cpu_us_database", "cpu_us_broker", "cpu_us_publisher", "cpu_us_receive_ack",
     "msgs_per_s", "messages_per_batch", "publish_to_commit_p50_ms", "publish_to_commit_p99_ms",
     "replay_speed_ratio", "replay_cpu_us_per_msg", "lost", "duplicate", "ghost", "findings", "flush_ms",
+    "publish_to_alert_p50_ms", "publish_to_alert_p99_ms", "catchup_ratio", "outage_rss_growth_mb",
 }  # fmt: skip
 GEOFENCE_KEYS = {
     "stateful_fixes_per_s", "single_fix_us", "single_report_us", "rules_cpu_us_per_report",
@@ -59,7 +60,14 @@ def test_the_ingest_bench_measures_every_key_beside_its_peers(tmp_path):
     if find_mosquitto() is None:
         missing("broker", "mosquitto is not on the PATH")
     size = ingest.Size(
-        devices=10, reports=200, peer_reports=100, receive_rounds=2, paced_s=0.5, polygons=20, circles=10
+        devices=10,
+        reports=200,
+        peer_reports=100,
+        receive_rounds=2,
+        paced_s=0.5,
+        outage_s=1.0,
+        polygons=20,
+        circles=10,
     )
     told: list[str] = []
     with EmbeddedPostgres(tmp_path / "postgres", extra_settings=EXTRA_SETTINGS) as server:
@@ -84,7 +92,7 @@ def test_the_ingest_bench_measures_every_key_beside_its_peers(tmp_path):
         )
     assert result.machine["fsync"] == "on"
     assert result.machine["broker"].startswith("Mosquitto")
-    assert len(told) == 7
+    assert len(told) == 9
 
 
 def test_of_several_rounds_the_one_in_the_middle_counts():
