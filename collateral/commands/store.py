@@ -53,13 +53,15 @@ class Due(NamedTuple):
 
 def lock_device(conn: Connection, device_id: str) -> Target | None:
     """Return what stands against a command, holding the device against a revocation meanwhile."""
-    row = conn.execute(
-        "SELECT revoked_at IS NOT NULL, (SELECT count(*) FROM device_command c"
-        "  WHERE c.device_id = d.device_id AND c.state = ANY(%s)) FROM device d"
-        " WHERE device_id = %s FOR NO KEY UPDATE",
-        (list(OPEN), device_id),
+    device = conn.execute(
+        "SELECT revoked_at IS NOT NULL FROM device WHERE device_id = %s FOR NO KEY UPDATE", (device_id,)
     ).fetchone()
-    return Target(*row) if row else None
+    # Counted by a statement of its own: one that waited for the lock still counts as before the wait.
+    count = conn.execute(
+        "SELECT count(*) FROM device_command WHERE device_id = %s AND state = ANY(%s)",
+        (device_id, list(OPEN)),
+    ).fetchone()
+    return Target(device[0], count[0]) if device and count else None
 
 
 def insert(

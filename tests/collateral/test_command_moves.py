@@ -1,12 +1,16 @@
-"""A command is about the vehicle that the device was in: in another one nobody asked, nor said what for."""
+"""A command is about the vehicle its device was in, and only so many wait for one device."""
 
+import threading
 from datetime import UTC, datetime
 
 from collateral import provisioning
 from collateral.bindings import Placement, bind, unbind
 from collateral.commands import queue, store
-from collateral.commands.domain import Kind
+from collateral.commands.domain import MOST_OPEN, Kind
 from collateral.domain import Purpose, Role
+from core.db.pool import connect
+from core.errors import Conflict
+from tests.fix_stack import eventually
 
 MOVED = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -56,3 +60,33 @@ def test_settings_asked_before_the_device_is_built_in_reach_it_and_looks_do_not(
     assert [command.command_id for command in store.due(db, 100)] == [interval.command_id]
     assert store.cancel_moved(db) == 1
     assert queue.command_of(db, locate.command_id).state == "cancelled"
+
+
+def test_two_who_ask_at_once_do_not_get_past_the_limit_of_a_device(db, database_url):
+    provisioning.add_device(db, "d1")
+    for _ in range(MOST_OPEN - 1):
+        ask(db, "d1", Kind.LOCATE)
+    db.commit()
+    outcome = []
+
+    def second():
+        with connect(database_url, name="second") as conn:
+            try:
+                outcome.append(ask(conn, "d1", Kind.LOCATE))
+            except Conflict as exc:
+                outcome.append(exc.code)
+
+    ask(db, "d1", Kind.LOCATE)
+    thread = threading.Thread(target=second)
+    thread.start()
+    with connect(database_url, name="watch", autocommit=True) as watch:
+        eventually(
+            lambda: watch.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE '%second%'"
+                " AND wait_event_type = 'Lock' AND datname = current_database()"
+            ).fetchone(),
+            what="the second waiting for the first",
+        )
+    db.commit()
+    thread.join(timeout=30)
+    assert outcome == ["too_many_commands"]
