@@ -21,6 +21,7 @@ import structlog
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from core.clock import monotonic
+from ingest.gateways.polling import wait_with_poll
 from ingest.mqtt.address import parse_url
 
 MOST_WAITING = 4_000
@@ -60,6 +61,7 @@ class Publisher:
 
     def __init__(self, url: str, client_id: str, *, heard: Heard, room: Callable[[], None]) -> None:
         """``heard`` gets messages of subscriptions; ``room`` is called when there is room again."""
+        wait_with_poll()
         self._address, self._client_id = parse_url(url, "PLEDGEWATCH_GATEWAY_MQTT_URL"), client_id
         self._heard_by, self._room_for = heard, room
         self._loop = asyncio.get_running_loop()
