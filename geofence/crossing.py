@@ -24,6 +24,8 @@ class Crossed(NamedTuple):
     event_ms: int
     since_ms: int  # when the state it ends began
     evidence: dict[str, Any]
+    lat: float | None = None
+    lon: float | None = None
 
 
 def band_m(fence: Fence, inradius_m: float, fix: Fix, limits: Crossing) -> float:
@@ -148,6 +150,8 @@ def _judge(
             event_ms,
             member.since_ms,
             _evidence(fence, member, fix, distance, band, how),
+            round(member.lat, 6),
+            round(member.lon, 6),
         )
     )
     return Member(fence.version, True, event_ms) if inside else None
@@ -188,8 +192,6 @@ def _evidence(
         "between_ms": [member.before_ms, member.after_ms],
         "confirmed_by": how,
         "band_m": round(band, 1),
-        "lat": round(member.lat, 6),
-        "lon": round(member.lon, 6),
     }
     if abs(distance) != float("inf"):
         evidence["beyond_m"] = round(abs(distance), 1)

@@ -19,11 +19,10 @@ from geofence.index import Context, FenceIndex
 from geofence.rules import risk_place
 from geofence.rules.moment import Moment
 from geofence.rules.silence import expected_gap_s, silence_limits_s
-from geofence.sights import Sight, is_undated, look
+from geofence.sights import Input, Sight, is_undated, look
 from geofence.state import VehicleState, from_bytes, initial_state, to_bytes
 from geofence.work import Work
 
-Input = Report | TimeMark
 Item = tuple[VehicleState, Sequence[Input], VehicleFacts]
 
 __all__ = [

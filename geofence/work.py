@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.domain.finding import Finding, Severity
+from core.domain.finding import Finding
 from core.domain.report import Report
 from core.geo.distance import at_most_m
 from geofence.crossing import Crossed, Members, cross, is_settled
 from geofence.devices import OpenDevice, bound_devices
 from geofence.domain import MarkKind, TimeMark, VehicleFacts
 from geofence.index import Context, Hits
-from geofence.motion import Told, move
+from geofence.motion import move
 from geofence.passes import passes
 from geofence.quality import jumps, screen
 from geofence.rules import RULES
@@ -22,19 +22,11 @@ from geofence.rules.signals import AT_RISK, EVERYTHING, FIX, MARK, OUT_OF_REGION
 from geofence.rules.yard import watched_yards
 from geofence.sights import Sight, hits_of, look_again, named_fences
 from geofence.state import STATE_VERSION, Cluster, DeviceState, Fix, Undated, VehicleState
+from geofence.telling import of_crossing, of_motion, of_pass
+from geofence.undated import judge_undated, undated_key
 
 DEVICE_RULES = Roster(rule for rule in RULES if rule.subject == "device")
 VEHICLE_RULES = Roster(rule for rule in RULES if rule.subject == "vehicle")
-UNDATED_RULES = {
-    "power_cut": "EXTERNAL_POWER_CUT",
-    "removal": "DEVICE_REMOVED",
-    "shell_open": "DEVICE_REMOVED",
-    "unplug": "DEVICE_REMOVED",
-    "jamming": "GNSS_JAMMING",
-    "tow": "TOW_SUSPECTED",
-}
-_SEVERITY = {rule.name: rule.severity for rule in RULES if rule.slot != "yard"}
-UNDATED_REPEAT_S = 3600
 PASSES_KEPT = 32
 _PLANE_SPARE = 1.01
 """Distances to borders are measured in a plane at the point: a hundredth more than they can differ by."""
@@ -178,36 +170,14 @@ class Work:
 
     def take_undated(self, report: Report) -> None:
         """Judge the alarm bits of a report without a plausible time, at its receipt, apart from the order."""
-        key = (report.t_ms, report.boot_id, report.seq)
         device = self._open(report.device_id)
         seen = device.undated or Undated()
-        if key <= seen.last:
+        if undated_key(report) <= seen.last:
             return
-        raised = dict(seen.raised)
         moment = self._now(report.t_ms, report.device_id, device)
         moment.report, moment.undated = report, True
-        for rule in sorted({UNDATED_RULES[word] for word in report.alarms if word in UNDATED_RULES}):
-            last_ms = raised.get(rule)
-            if last_ms is not None and report.t_ms - last_ms < UNDATED_REPEAT_S * 1000:
-                continue
-            if moment.in_service(report.t_ms):
-                continue
-            raised[rule] = report.t_ms
-            on_vehicle = rule == "TOW_SUSPECTED"
-            self.findings.append(
-                moment.finding(
-                    rule,
-                    "raise",
-                    report.t_ms,
-                    scope="" if on_vehicle else report.device_id,
-                    severity=_SEVERITY.get(rule, Severity.P2),
-                    device=not on_vehicle,
-                    alarms=list(report.alarms),
-                    claimed_ms=report.fix_ms if report.fix_ms is not None else report.device_ms,
-                    reports_ms=[report.t_ms],
-                )
-            )
-        device.undated = Undated(key, raised)
+        device.undated, found = judge_undated(seen, report, moment)
+        self.findings += found
 
     def state(self) -> VehicleState:
         """Return the frozen state after all inputs."""
@@ -254,10 +224,8 @@ class Work:
         self.motion, told = move(self.motion, fix, previous, limits.motion, sight.step_m)
         self.fix = fix
         moment.t_ms, moment.hits, moment.crossed, moment.last_fix = fix.t_ms, hits, crossed, fix
-        for crossing in crossed:
-            self._tell_crossing(crossing, moment)
-        for item in told:
-            self._tell_motion(item, moment)
+        self.findings += [of_crossing(each, moment) for each in crossed]
+        self.findings += [of_motion(each, moment) for each in told]
         motion = self.motion
         if motion.phase == "parked" and motion.stay is not None:
             self.stay_fences = self._stay_fences(motion.stay, fix, hits) if hits else ()
@@ -300,65 +268,9 @@ class Work:
             if key in told:
                 continue
             told[key] = passed.event_ms
-            self.findings.append(
-                Finding(
-                    vehicle_id=self.facts.vehicle_id,
-                    device_id=fix.device_id,
-                    rule="FENCE",
-                    scope=passed.fence.id,
-                    event=passed.event,
-                    event_ms=passed.event_ms,
-                    detected_ms=moment.detected_ms,
-                    episode_ms=passed.event_ms,
-                    lat=fix.lat,
-                    lon=fix.lon,
-                    evidence={
-                        "fence_version": passed.fence.version,
-                        "category": passed.fence.category,
-                        "name": passed.fence.name,
-                        "between_ms": [previous.t_ms, fix.t_ms],
-                        **passed.evidence,
-                    },
-                )
-            )
+            self.findings.append(of_pass(passed, previous, fix, moment))
         # A dense district must not swell the state: the oldest are forgotten first, and may be told again.
         self.passed = dict(list(told.items())[-PASSES_KEPT:])
-
-    # ------------------------------------------------------------------------------- telling
-
-    def _tell_crossing(self, crossed: Crossed, moment: Moment) -> None:
-        lat, lon = crossed.evidence.pop("lat", None), crossed.evidence.pop("lon", None)
-        self.findings.append(
-            Finding(
-                vehicle_id=self.facts.vehicle_id,
-                device_id=moment.device_id,
-                rule="FENCE",
-                scope=crossed.fence.id,
-                event=crossed.event,
-                event_ms=crossed.event_ms,
-                detected_ms=moment.detected_ms,
-                episode_ms=crossed.event_ms if crossed.event == "enter" else crossed.since_ms,
-                lat=lat,
-                lon=lon,
-                evidence=crossed.evidence,
-            )
-        )
-
-    def _tell_motion(self, told: Told, moment: Moment) -> None:
-        self.findings.append(
-            Finding(
-                vehicle_id=self.facts.vehicle_id,
-                device_id=moment.device_id,
-                rule=told.rule,
-                event=told.event,
-                event_ms=told.event_ms,
-                detected_ms=moment.detected_ms,
-                episode_ms=told.episode_ms,
-                lat=round(told.lat, 6),
-                lon=round(told.lon, 6),
-                evidence=told.evidence,
-            )
-        )
 
     # ------------------------------------------------------------------------------- rules
 
