@@ -1,5 +1,11 @@
 """Fixtures live in files named tests/fix_*.py; add yours to the list."""
 
+from hypothesis import settings
+
+# How long an example takes says more about the machine's other work than about ours.
+settings.register_profile("pledgewatch", deadline=None)
+settings.load_profile("pledgewatch")
+
 pytest_plugins = [
     "tests.fix_stack",
     "tests.fix_api",

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +53,8 @@ TEST_SERVER_SETTINGS = {
     "max_wal_size": "1GB",
     "max_connections": "150",
 }
+
+LEAST_MEMORY_BYTES = 2 * 2**30
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -111,14 +115,24 @@ def in_database(server_url: str, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     configured = os.environ.get("PLEDGEWATCH_TEST_DATABASE_URL")
     if configured:
         yield configured
         return
-    data_dir = tmp_path_factory.mktemp("postgres")
-    with EmbeddedPostgres(data_dir, extra_settings=TEST_SERVER_SETTINGS) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="pledgewatch-tests-", dir=_memory_folder()) as folder,
+        EmbeddedPostgres(Path(folder) / "postgres", extra_settings=TEST_SERVER_SETTINGS) as server,
+    ):
         yield server.dsn
+
+
+def _memory_folder() -> Path | None:
+    """Return a folder in memory with room for a server: making a database there is ten times as fast."""
+    folder = Path("/dev/shm")  # noqa: S108 - TemporaryDirectory makes a private folder in it
+    if not os.access(folder, os.W_OK) or shutil.disk_usage(folder).free < LEAST_MEMORY_BYTES:
+        return None
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

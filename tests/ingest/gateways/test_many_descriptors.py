@@ -6,7 +6,7 @@ import os
 import resource
 
 from ingest.gateways.publishing import Publisher
-from tests.fix_stack import BrokerUnderTest
+from tests.fix_stack import BrokerUnderTest, in_a_loop_of_its_own
 from tests.mqtt_talk import Talker
 
 BEYOND_SELECT = 1_100
@@ -48,4 +48,4 @@ def test_the_broker_is_reached_with_more_than_a_thousand_descriptors_open(fresh_
         fresh_broker.host, fresh_broker.port, "slot", "ingest", fresh_broker.ingest_password
     ).connected() as slot:
         slot.subscribe("pw/v1/00/d1/telemetry")
-        asyncio.run(work())
+        in_a_loop_of_its_own(work())

@@ -121,6 +121,7 @@ def test_commands_reach_the_terminal_and_its_answers_come_back(gateway_rig):
     heard = rig.listener("telemetry", "cmdack")
     terminal = entered(rig, "139107", "ordered")
     wait = acks_of(heard, "ordered")
+    await_commands(rig, heard, "ordered")
     locate = str(uuid4())
     rig.command(heard, "ordered", "locate", id=locate)
     said = terminal.hear(5)
@@ -150,6 +151,7 @@ def test_commands_out_of_date_or_of_no_kind_are_refused_and_a_repeated_one_is_an
     heard = rig.listener("telemetry", "cmdack")
     terminal = entered(rig, "139108", "refusing")
     wait = acks_of(heard, "refusing")
+    await_commands(rig, heard, "refusing")
     rig.command(heard, "refusing", "locate", id="late", expires_at="2026-01-01T00:00:00Z")
     assert wait("late") == ("refused", "expired")
     rig.command(heard, "refusing", "explode", id="odd")
@@ -167,6 +169,16 @@ def test_commands_out_of_date_or_of_no_kind_are_refused_and_a_repeated_one_is_an
     rig.command(heard, "refusing", "reboot", id="once")
     assert wait("once", times=2) == ("done", "")
     assert terminal.hear(0.3) is None  # it rebooted once
+
+
+def await_commands(rig, talker, device_id):
+    """Wait until the gateway listens to a terminal's commands: it subscribes when the terminal has entered."""
+
+    def answered():
+        rig.command(talker, device_id, "locate", id="there", expires_at="2026-01-01T00:00:00Z")
+        return any(ack["id"] == "there" for ack in heard_of(talker, device_id, "cmdack"))
+
+    eventually(answered, what="an answer to a command")
 
 
 def acks_of(talker, device_id):

@@ -10,6 +10,7 @@ from core.mqtt_passwords import mosquitto_password_hash
 from ingest.gateways.jt808 import store
 from ingest.gateways.jt808.directory import MOST_WAITING, Directory
 from ingest.gateways.jt808.messages import Registration, decode_registration
+from tests.fix_stack import in_a_loop_of_its_own
 
 WHO = Registration("PWSIM", "SIM-808", "SIM0001", "京A12345")
 NOWHERE = "postgresql://127.0.0.1:1/nowhere"
@@ -39,7 +40,7 @@ def test_a_terminal_signs_in_while_the_database_is_away_and_registration_waits(d
         await directory.refresh()
         directory.close()
 
-    asyncio.run(work())
+    in_a_loop_of_its_own(work())
 
 
 def test_two_gateways_agree_on_the_code_that_was_given_last(db, database_url):
@@ -63,7 +64,7 @@ def test_two_gateways_agree_on_the_code_that_was_given_last(db, database_url):
         one.close()
         other.close()
 
-    asyncio.run(work())
+    in_a_loop_of_its_own(work())
 
 
 def test_rubbish_behind_the_padding_does_not_keep_a_terminal_out(db, database_url):
@@ -80,7 +81,7 @@ def test_rubbish_behind_the_padding_does_not_keep_a_terminal_out(db, database_ur
         assert directory.may_enter("139001", code) is not None
         directory.close()
 
-    asyncio.run(work())
+    in_a_loop_of_its_own(work())
 
 
 def test_a_flood_of_registrations_waits_in_a_short_queue_and_the_rest_is_turned_away(db, database_url):
@@ -97,7 +98,7 @@ def test_a_flood_of_registrations_waits_in_a_short_queue_and_the_rest_is_turned_
         directory.close()
         return answers
 
-    answers = asyncio.run(work())
+    answers = in_a_loop_of_its_own(work())
     turned_away = [answer for answer in answers if isinstance(answer, Unavailable)]
     assert {error.code for error in turned_away} == {"directory_busy"}
     assert len(turned_away) == 2 * MOST_WAITING

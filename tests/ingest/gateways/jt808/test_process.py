@@ -8,6 +8,7 @@ import threading
 
 from ingest.gateways.jt808.gateway import stop_on_thread_failure
 from tests.fix_gateway import ROOT
+from tests.fix_stack import in_a_loop_of_its_own
 
 
 def run(**settings):
@@ -38,5 +39,5 @@ def test_a_thread_that_dies_ends_the_process_instead_of_letting_terminals_wait(m
         await asyncio.wait_for(stop.wait(), 10)
         return failures
 
-    [failure] = asyncio.run(work())
+    [failure] = in_a_loop_of_its_own(work())
     assert failure.startswith("thread broker: ZeroDivisionError")
