@@ -31,6 +31,7 @@ MOST_STORMS = 3
 TOO_LATE = {"lot_closed", "lot_closing"}
 FENCE = "PERFORM auction_bid_fence(p_lot);"
 LOCK = "SELECT * INTO l FROM lot WHERE lot_id = p_lot FOR NO KEY UPDATE;"
+BEFORE = "PERFORM pg_sleep(0.3);"
 SLOWLY = "PERFORM pg_sleep(0.06); UPDATE lot SET version = version WHERE lot_id = p_lot;"
 REFUSAL_OF_TIME = "CONTINUE WHEN NOT v_locked;\n            RETURN;"
 APIS = ("api-1", "api-2")
@@ -54,8 +55,8 @@ def sale(postgres_server, template_db, tmp_path_factory):
 def install_place_bid(rig, *, fence=True, slow=False):
     """Install the function as it is shipped, or changed.
 
-    ``slow``: each call under the lock takes a while and writes the row, as on a busy disk, so that bids pile
-    up behind it; and a refusal's ``decided_at`` is when the call reached the database. That tells apart what
+    ``slow``: each call takes a while on its way to the lock, and under it, where it writes the row, as on a
+    busy disk, so that bids pile up behind it; and a refusal's ``decided_at`` is when the call reached the database. That tells apart what
     the fence must protect (there in time, waiting for the row) from what says busy by rule (still waiting for
     a connection when the drain was over). Without ``fence`` the promise is broken.
     """
@@ -66,7 +67,7 @@ def install_place_bid(rig, *, fence=True, slow=False):
         text = text.replace(
             REFUSAL_OF_TIME, REFUSAL_OF_TIME.replace("RETURN", "decided_at := v_came; RETURN")
         )
-        text = text.replace(LOCK, f"{LOCK} {SLOWLY}")
+        text = text.replace(LOCK, f"{BEFORE} {LOCK} {SLOWLY}")
     if not fence:
         text = text.replace(FENCE, "")
     with rig.connect() as conn:
