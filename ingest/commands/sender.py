@@ -17,7 +17,7 @@ from core.clock import from_ms, to_ms
 from core.db.pool import connect
 from core.job_runs.store import try_lock
 from core.wire import VERSION
-from ingest.commands.link import TAKEN, Letter, Link
+from ingest.link import TAKEN, Letter, Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from collateral.commands.domain import Kind
 from collateral.domain import Purpose, Role
 from core import topics
 from core.db.pool import connect
-from ingest.commands.link import Link
 from ingest.commands.sender import turn
+from ingest.link import Link
 from simulator.domain import Credential
 from simulator.publish.broker import BrokerAddress
 from simulator.publish.link import Link as Device

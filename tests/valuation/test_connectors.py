@@ -5,15 +5,13 @@ import os
 import random
 import subprocess
 import sys
-from email.utils import format_datetime
 
 import httpx
 import pytest
 
-from core.clock import monotonic, wall_now
+from core.clock import monotonic
 from core.db.pool import connect
 from core.errors import Misconfigured, Upstream
-from core.feeds.pace import TokenBucket, backoff_s, retry_after_s
 from core.settings import Settings
 from tests.valuation.feed import Answer, items, serving
 from valuation.connectors.pulling import pull
@@ -354,33 +352,6 @@ def test_one_failing_source_does_not_hold_up_the_others_and_rests_afterwards(fee
         assert [result.outcome for result in pull_all(conn, settings, client=client)] == ["repeated"]
     assert feed.paths().count("/broken") == 1
     assert pull_all(conn, Settings(_env_file=None)) == []
-
-
-def test_the_bucket_lets_a_burst_through_and_then_keeps_the_pace():
-    now = [0.0]
-
-    def wait(seconds):
-        now[0] += seconds
-
-    bucket = TokenBucket(4, 3, now=lambda: now[0], wait=wait)
-    times = []
-    for _ in range(7):
-        bucket.take()
-        times.append(round(now[0], 6))
-    assert times == [0, 0, 0, 0.25, 0.5, 0.75, 1.0]
-
-
-def test_waits_grow_with_failures_and_never_beyond_the_longest():
-    chance = random.Random(7)
-    waits = [max(backoff_s(attempt, 10, chance) for _ in range(300)) for attempt in (1, 2, 3, 9)]
-    assert waits == sorted(waits)
-    assert 9 < waits[-1] <= 10
-
-
-def test_retry_after_is_read_as_seconds_or_as_a_date():
-    assert retry_after_s("120") == 120
-    assert retry_after_s(format_datetime(wall_now(), usegmt=True)) == pytest.approx(0, abs=2)
-    assert [retry_after_s(text) for text in (None, "soon", "-5", "٣")] == [None, None, None, None]
 
 
 def test_the_command_pulls_a_declared_source_and_tells_how_it_went(feed, conn, declare, market_url):

@@ -17,12 +17,12 @@ from core.db.pool import connect
 from core.errors import Misconfigured, PledgewatchError
 from core.feeds.fetching import open_client
 from core.job_runs.store import try_lock
-from ingest.commands.link import Link
 from ingest.gateways.vendor import store
 from ingest.gateways.vendor.pulling import forward, pull
 from ingest.gateways.vendor.reading import items_of
 from ingest.gateways.vendor.source import Source, load_source
 from ingest.gateways.vendor.webhook import webhook_app
+from ingest.link import Link
 
 if TYPE_CHECKING:
     import httpx

@@ -15,9 +15,9 @@ import httpx
 from core.errors import Misconfigured, PledgewatchError, Unavailable, Upstream
 from core.feeds.fetching import Fetcher
 from core.feeds.pace import wait
-from ingest.commands.link import TAKEN, Letter, Link
 from ingest.gateways.vendor import store
 from ingest.gateways.vendor.reading import ABSENT, at, items_of, messages_of, read_item
+from ingest.link import TAKEN, Letter, Link
 
 if TYPE_CHECKING:
     from core.db.pool import Connection

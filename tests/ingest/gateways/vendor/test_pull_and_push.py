@@ -21,12 +21,12 @@ from core.db.pool import connect
 from core.errors import Misconfigured, PledgewatchError, Unavailable
 from core.feeds.fetching import open_client
 from core.topics import build, default_shard
-from ingest.commands.link import TAKEN, Letter, Link
 from ingest.gateways.vendor import gateway, store
 from ingest.gateways.vendor.gateway import Puller, Receiver
 from ingest.gateways.vendor.pulling import Pulled, pull
 from ingest.gateways.vendor.source import Source, load_source
 from ingest.gateways.vendor.webhook import webhook_app
+from ingest.link import TAKEN, Letter, Link
 from tests.fix_stack import BrokerUnderTest, eventually
 from tests.mqtt_talk import Talker
 from tests.valuation.feed import Answer, Feed, serving
